@@ -1,1 +1,9 @@
-//! x
+//! dysno
+
+pub mod disk;
+pub mod host;
+pub mod index;
+pub mod journal;
+pub mod ops;
+pub mod report;
+pub mod store;

@@ -1,0 +1,189 @@
+//! Reads a bundle into the store, verifying each object before it counts.
+
+use std::io::Read;
+
+use plugins::tree::Digest;
+
+use super::bundle::Member;
+use super::error::{Error, Result};
+use super::mark::Needed;
+use crate::host::Host;
+use crate::report::Report;
+use crate::store::{
+    Access, Catalog, Error as StoreError, Generation, GenerationKind, Placement, Reader, Root,
+    Session, decode_bundle_head,
+};
+
+/// A longer record is none.
+const RECORD_BYTES_MAX: u64 = 64 << 10;
+
+/// One imported snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The unit.
+    pub unit: String,
+    /// The state.
+    pub snapshot: Digest,
+    /// The generation that has it here.
+    pub generation: u64,
+    /// Whether the generation is new.
+    pub created: bool,
+    /// The sum of all contents.
+    pub size_bytes: u64,
+}
+
+/// What a bundle announced and brought.
+#[derive(Default)]
+struct Contents {
+    announced: Option<u64>,
+    roots: Vec<Root>,
+    generations: Vec<Generation>,
+}
+
+/// Imports all snapshots of a bundle. Where anything is wrong with it, none becomes visible; packs that were whole stay
+/// until the next `gc`.
+pub fn import(host: &Host, from: &mut dyn Read, report: &dyn Report) -> Result<Vec<Imported>> {
+    let session = host.session(Access::Shared, "import", report)?;
+    report.begin("importing", None);
+    let contents = read_members(host, &session, from, report);
+    report.end();
+    let contents = contents?;
+    if contents.announced != Some(contents.roots.len() as u64) {
+        return Err(Error::Member {
+            member: "the end of the bundle".to_owned(),
+            reason: "it is cut off: it holds fewer snapshots than it announces".to_owned(),
+        });
+    }
+    // All of them, before the first is recorded.
+    for root in &contents.roots {
+        check_closure(host, root)?;
+    }
+    contents.roots.iter().map(|root| record(host, &session, root, &contents.generations)).collect()
+}
+
+fn read_members(
+    host: &Host,
+    session: &Session<'_>,
+    from: &mut dyn Read,
+    report: &dyn Report,
+) -> Result<Contents> {
+    let read_error = |source| Error::Bundle { verb: "read", source };
+    let mut contents = Contents::default();
+    let mut archive = tar::Archive::new(from);
+    for member in archive.entries().map_err(read_error)? {
+        let mut member = member.map_err(read_error)?;
+        let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
+        let refuse =
+            |reason: &str| Error::Member { member: name.clone(), reason: reason.to_owned() };
+        if member.header().entry_type() != tar::EntryType::Regular {
+            return Err(refuse("a bundle holds regular files only"));
+        }
+        let kind = Member::parse(&name)?;
+        if (kind == Member::Head) == contents.announced.is_some() {
+            return Err(refuse("a bundle starts with its head, and has one"));
+        }
+        report.advance(member.size());
+        match kind {
+            Member::Pack(pack) => import_pack(host, session, &name, &pack, &mut member)?,
+            Member::Head => {
+                let record = read_record(&mut member, &name)?;
+                contents.announced = Some(decode_bundle_head(&record)?);
+            }
+            Member::Root(file_name) => {
+                let root = Root::parse(&read_record(&mut member, &name)?)?;
+                if root.file_name() != file_name {
+                    return Err(refuse("its name does not fit its content"));
+                }
+                contents.roots.push(root);
+            }
+            Member::Generation => {
+                contents.generations.push(Generation::parse(&read_record(&mut member, &name)?)?);
+            }
+        }
+    }
+    Ok(contents)
+}
+
+fn read_record(member: &mut dyn Read, name: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = member.take(RECORD_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|source| Error::Bundle { verb: "read", source })?;
+    if bytes.len() as u64 > RECORD_BYTES_MAX {
+        let reason = "it is longer than a record can be".to_owned();
+        return Err(Error::Member { member: name.to_owned(), reason });
+    }
+    Ok(bytes)
+}
+
+fn import_pack(
+    host: &Host,
+    session: &Session<'_>,
+    name: &str,
+    pack: &Digest,
+    member: &mut dyn Read,
+) -> Result<()> {
+    host.context().interrupt.check().map_err(|_| plugins::Interrupted)?;
+    match host.store.import_pack(session, pack, member)? {
+        // The rows only now that the pack is verified and durable.
+        Ok(contents) => Ok(host.index().add_pack(&contents, Placement::New)?),
+        Err(reason) => Err(Error::Member { member: name.to_owned(), reason }),
+    }
+}
+
+/// Checks that all a snapshot needs is in the store.
+fn check_closure(host: &Host, root: &Root) -> Result<()> {
+    let reader = Reader::new(&host.store, host.catalog(), &host.context().interrupt);
+    let refuse = |reason| Error::Member { member: root.file_name(), reason };
+    let mut needed = Needed::default();
+    match needed.add(&reader, root) {
+        Ok(()) => {}
+        Err(error @ (StoreError::Missing { .. } | StoreError::Damaged { .. })) => {
+            return Err(refuse(error.to_string()));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let missing = needed.missing_from(&mut *host.index())?;
+    match missing.first() {
+        None => Ok(()),
+        Some(key) => Err(refuse(format!("the bundle lacks {} {}", key.kind.name(), key.id))),
+    }
+}
+
+/// Records an imported snapshot as the unit's newest generation, with the time, host and reason of the original.
+fn record(
+    host: &Host,
+    session: &Session<'_>,
+    root: &Root,
+    generations: &[Generation],
+) -> Result<Imported> {
+    let original = generations.iter().find(|g| g.unit == root.unit && g.snapshot == root.snapshot);
+    let known = host.index().generations_of(&root.unit)?;
+    let imported = |generation, created| Imported {
+        unit: root.unit.clone(),
+        snapshot: root.snapshot,
+        generation,
+        created,
+        size_bytes: root.size_bytes,
+    };
+    if let Some(same) = known.iter().find(|generation| generation.snapshot == root.snapshot) {
+        return Ok(imported(same.number, false));
+    }
+    let number = known.first().map_or(1, |last| last.number + 1);
+    let generation = match original {
+        Some(original) => Generation { number, ..original.clone() },
+        None => Generation {
+            unit: root.unit.clone(),
+            number,
+            snapshot: root.snapshot,
+            time: host.now_text(),
+            host: host.name().to_owned(),
+            kind: GenerationKind::Manual,
+            reason: "imported".to_owned(),
+        },
+    };
+    host.store.write_root(session, root)?;
+    host.index().add_root(root)?;
+    host.store.write_generation(session, &generation, &root.file_name())?;
+    host.index().add_generation(&generation)?;
+    Ok(imported(number, true))
+}
