@@ -1,1 +1,6 @@
-fn main() {}
+//! All tests of the program and its library, in one binary.
+#![expect(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+mod format;
+mod store;
+mod support;
