@@ -1,0 +1,1 @@
+//! What a directory unit does, on real files.
