@@ -31,7 +31,7 @@ pub use import::{Imported, import};
 pub use inspect::{Change, Difference, Shown, cat, diff, list, show};
 pub use pin::{pin, unpin};
 pub use purge::purge;
-pub use restore::{RestoreRequest, Restored, restore, undo};
+pub use restore::{RestoreRequest, Restored, Safety, restore, undo};
 pub use select::{Selected, select};
 pub use snapshot::{SnapshotRequest, Taken, snapshot};
 pub use survey::{
