@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::{Error, Interrupt, Result};
 
 /// How long a lock that somebody else holds is waited for: a long transaction of a service, not a forgotten session.
-pub(super) const LOCK_WAIT_MAX: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
+pub(super) const LOCK_WAIT_MAX: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 30 });
 
 /// How long SQLite waits before we look whether the user wants to stop.
 const LOCK_STEP: Duration = Duration::from_millis(200);
