@@ -1,0 +1,1 @@
+//! Each failure is clear and leaves live state alone.

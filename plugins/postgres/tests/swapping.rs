@@ -1,0 +1,1 @@
+//! Swapping under fire.
