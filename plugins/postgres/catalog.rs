@@ -70,7 +70,7 @@ LEFT JOIN LATERAL (
     JOIN pg_opclass o ON o.oid = i.indclass[p]
     WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
     GROUP BY i.indexrelid, i.indisprimary, i.indnkeyatts) keys
-  WHERE usable ORDER BY indisprimary DESC, indnkeyatts, terms LIMIT 1) key ON true
+  WHERE usable ORDER BY indisprimary DESC, indnkeyatts, terms COLLATE "C" LIMIT 1) key ON true
 ORDER BY 1, 2
 "#;
 

@@ -294,7 +294,7 @@ pub(crate) fn is_missing_database(error: &Error) -> bool {
     source
         .downcast_ref::<ServerError>()
         .and_then(ServerError::code)
-        .is_some_and(|code| *code == tokio_postgres::error::SqlState::UNDEFINED_DATABASE)
+        .is_some_and(|code| *code == tokio_postgres::error::SqlState::INVALID_CATALOG_NAME)
 }
 
 fn flush(

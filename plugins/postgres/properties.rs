@@ -83,11 +83,11 @@ const DATABASE: &str = "SELECT d.oid, to_jsonb(d)->>'datlocprovider', to_jsonb(d
 const PRIVILEGES: &str = "SELECT a.is_grantable, g.rolname::text, pg_get_userbyid(a.grantor)::text, a.privilege_type \
     FROM pg_database d CROSS JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a \
     LEFT JOIN pg_roles g ON g.oid = a.grantee WHERE d.oid = $1 \
-    ORDER BY a.grantor <> d.datdba, 3 COLLATE \"C\", 2 COLLATE \"C\", 4";
+    ORDER BY a.grantor <> d.datdba, pg_get_userbyid(a.grantor), g.rolname, a.privilege_type";
 
 const SETTINGS: &str = "SELECT r.rolname::text, split_part(s.entry, '=', 1), substr(s.entry, strpos(s.entry, '=') + 1) \
     FROM pg_db_role_setting d LEFT JOIN pg_roles r ON r.oid = d.setrole CROSS JOIN LATERAL unnest(d.setconfig) s(entry) \
-    WHERE d.setdatabase = $1 ORDER BY 1 COLLATE \"C\" NULLS FIRST, 2 COLLATE \"C\"";
+    WHERE d.setdatabase = $1 ORDER BY r.rolname NULLS FIRST, s.entry COLLATE \"C\"";
 
 const SECURITY_LABELS: &str = "SELECT provider, label FROM pg_shseclabel \
     WHERE classoid = 'pg_database'::regclass AND objoid = $1 ORDER BY 1";

@@ -86,14 +86,19 @@ pub(crate) fn capture(server: &Server, database: &str, capture: &dyn Capture) ->
         if rest.is_err() {
             shot.give_up();
         }
-        for worker in workers {
-            worker.join().expect("a worker returns its error")?;
-        }
-        let warnings = schema.join().expect("the schema's thread returns its error")?;
+        let workers: Vec<_> = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("a worker returns its error"))
+            .collect();
+        let schema = schema.join().expect("the schema's thread returns its error");
+        // The leader's error first: without its view all others fail too.
+        rest?;
+        workers.into_iter().collect::<Result<()>>()?;
+        let warnings = schema?;
         if !warnings.is_empty() {
             capture.warn(&format!("pg_dump says: {warnings}"));
         }
-        rest
+        Ok::<_, Error>(())
     })?;
     // The others read through the leader's view; only while it stands did they read one state.
     leader.batch("COMMIT").map_err(|f| f.during("end reading", database))?;

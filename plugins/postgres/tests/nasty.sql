@@ -35,7 +35,7 @@ CREATE TABLE public.dropped (a int, gone int, b text);
 INSERT INTO public.dropped VALUES (1, 2, 'x'), (1, 3, 'x'), (1, 2, 'y');
 ALTER TABLE public.dropped DROP COLUMN gone;
 ALTER TABLE public.dropped ADD COLUMN fast int DEFAULT 42;
-CREATE TABLE public.generated (a int, b int GENERATED ALWAYS AS (a * 2) STORED, id int GENERATED ALWAYS AS IDENTITY (START 10), PRIMARY KEY (id));
+CREATE TABLE public.generated (a int NOT NULL, b int GENERATED ALWAYS AS (a * 2) STORED, id int GENERATED ALWAYS AS IDENTITY (START 10), PRIMARY KEY (id));
 INSERT INTO public.generated (a) SELECT generate_series(1, 5);
 CREATE TABLE "we""ird sch.ema"."\! touch /tmp/dysno-pwned" ("select" int, "a""b.c	
 d" text, "😀" int);
@@ -72,6 +72,7 @@ CREATE TABLE public.aa_checked (id int CHECK (public.known(id)), pad text); INSE
 CREATE INDEX ON public.torture (lower(left(t, 10))) WHERE t <> ''; CREATE INDEX ON public.torture USING gin (left(t, 100) public.gin_trgm_ops);
 CREATE INDEX ON public.types USING brin (k); CREATE UNIQUE INDEX inc ON public.generated (a) INCLUDE (b);
 ALTER TABLE public.generated REPLICA IDENTITY USING INDEX inc; ALTER TABLE public.generated CLUSTER ON inc;
+CREATE TABLE "select".keyless (a int, b text); INSERT INTO "select".keyless VALUES (1, 'x'), (2, 'y'), (1, 'x'), (NULL, NULL), (1, 'z');
 CREATE STATISTICS public.st (dependencies) ON a, fast FROM public.dropped;
 CREATE COLLATION public.nd (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE TABLE public.collated (t text COLLATE public.nd PRIMARY KEY); INSERT INTO public.collated VALUES ('b'), ('A'), ('ä'), ('Z'), ('_');

