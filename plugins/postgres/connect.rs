@@ -342,7 +342,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (client, connection) =
-        config.connect_raw(stream, NoTls).await.map_err(|e| Box::new(ServerError::from(e)))?;
+        config.connect_raw(stream, NoTls).await.map_err(ServerError::from)?;
     // Its error is seen by the statement that is under way.
     tokio::spawn(async { connection.await.ok() });
     Ok(client)
@@ -397,6 +397,6 @@ fn connect_as(
         let _ = sender.send(connect());
     })?;
     let connected =
-        receiver.recv_timeout(wait).map_err(|_| Box::new(ServerError::timeout(wait.as_secs())))?;
+        receiver.recv_timeout(wait).map_err(|_| ServerError::timeout(wait.as_secs()))?;
     Ok(connected?)
 }

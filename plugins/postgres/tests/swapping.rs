@@ -74,7 +74,9 @@ fn a_swap_under_fire_takes_moments_and_can_be_undone() {
                     let Ok(session) = Session::open(&server.inner(), "bank", Pace::Data) else {
                         continue;
                     };
-                    while !stop.load(Ordering::Relaxed) && session.batch("SELECT 1").is_ok() {}
+                    while !stop.load(Ordering::Relaxed) && session.batch("SELECT 1").is_ok() {
+                        thread::yield_now();
+                    }
                 }
             });
         }
