@@ -12,6 +12,9 @@ pub mod tree;
 pub mod unit;
 
 mod directory;
+mod mounts;
+mod owners;
+mod place;
 mod postgres;
 mod sqlite;
 
@@ -76,6 +79,9 @@ pub struct Context {
     pub tool_path: Vec<PathBuf>,
     /// Set when the user wants to stop.
     pub interrupt: Interrupt,
+    /// Where a plug-in may put large temporary files while it takes a snapshot; none for the system's place for them,
+    /// `/var/tmp`. What a crash leaves there belongs to nobody.
+    pub scratch_dir: Option<PathBuf>,
 }
 
 /// A wish to stop, raised once and seen everywhere.
@@ -96,6 +102,11 @@ impl Interrupt {
     /// Returns whether somebody asked to stop.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Fails with [`Error::Interrupted`] when somebody asked to stop.
+    pub fn stop_if_raised(&self) -> Result<()> {
+        if self.is_raised() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// Fails with [`Interrupted`] when somebody asked to stop.

@@ -94,6 +94,30 @@ impl TreePath {
         self.0.is_empty()
     }
 
+    /// Returns the path of `name` in this directory; none where `name` is not one component or the path gets longer
+    /// than [`TreePath::BYTES_MAX`].
+    pub fn join(&self, name: &[u8]) -> Option<Self> {
+        let valid = !matches!(name, b"" | b"." | b"..")
+            && !name.iter().any(|&byte| byte == 0 || byte == b'/')
+            && self.0.len() + 1 + name.len() <= Self::BYTES_MAX;
+        if !valid {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(self.0.len() + 1 + name.len());
+        bytes.extend_from_slice(&self.0);
+        if !self.is_root() {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name);
+        Some(Self(bytes))
+    }
+
+    /// Returns the last component; empty for the root.
+    pub fn name(&self) -> &[u8] {
+        let start = self.0.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
+        &self.0[start..]
+    }
+
     /// Returns the path of the containing directory; none for the root.
     pub fn parent(&self) -> Option<Self> {
         if self.is_root() {
