@@ -1,1 +1,0 @@
-//! What a directory unit does, on real files.
