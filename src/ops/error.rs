@@ -44,7 +44,9 @@ pub enum Error {
         unit: UnitAddress,
     },
     /// Nothing is known of the unit.
-    #[error("cannot find the unit {unit}: it is not configured, not active and was never captured here")]
+    #[error(
+        "cannot find the unit {unit}: it is not configured, not active and was never captured here"
+    )]
     UnknownUnit {
         /// The unit.
         unit: UnitAddress,

@@ -18,6 +18,8 @@ pub enum Targets {
     Configured,
     /// The configured ones and those in service.
     InUse,
+    /// Those in service.
+    Active,
     /// Those that were taken out of service and still have state.
     Garbage,
     /// Those of a configured group.
@@ -34,6 +36,7 @@ pub fn targets(host: &Host, targets: &Targets) -> Result<Vec<UnitAddress>> {
             units.extend(in_state(host, UnitState::Active)?);
             units
         }
+        Targets::Active => in_state(host, UnitState::Active)?,
         Targets::Garbage => in_state(host, UnitState::Garbage)?,
         Targets::Group(name) => group(host, name)?,
     };
