@@ -122,7 +122,7 @@ fn preflight(session: &Session, needed: &Requirements) -> Result<Result<()>, Fai
 fn create(beside: &Session, staged: &str, origin: &Origin<'_>) -> Result<()> {
     let database = identifier(staged);
     let during = |f: Failure| f.during("create", format!("the database {staged:?}"));
-    beside.batch(&origin.properties.create(staged)).map_err(during)?;
+    beside.batch(&origin.properties.create(staged, beside.major)).map_err(during)?;
     // Half a database is for nobody to see.
     beside.batch(&format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC")).map_err(during)?;
     let comment = literal("staged by dysno; complete only when this comment is gone");
