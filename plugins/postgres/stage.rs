@@ -51,7 +51,7 @@ pub(crate) fn stage(
     let filled = create(&beside, &staged, &origin)
         .and_then(|()| fill(server, &staged, &origin))
         .and_then(|()| finish(&beside, &staged, &origin.properties))
-        .and_then(|()| verify::check(server, &staged, &origin.index));
+        .and_then(|()| verify::check(server, &staged, &origin));
     if let Err(error) = filled {
         // The first error is the one to tell; what cannot be dropped carries the tag and is released later.
         let server = server.without_interrupt();
