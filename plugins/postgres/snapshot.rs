@@ -88,30 +88,7 @@ pub(crate) fn capture_like(
     attribute(LAYOUT_ATTRIBUTE, LAYOUT)?;
     attribute("encoding", &shot.encoding)?;
     warn_of_missing_rights(&leader, capture).map_err(|f| f.during("inspect", server.user()))?;
-    thread::scope(|scope| {
-        let interrupt = &server.context.interrupt;
-        let schema = scope
-            .spawn(|| schema::capture(&workshop, &shot.view, &shot.encoding, interrupt, capture));
-        let workers: Vec<_> =
-            (0..server.n_connections()).map(|_| scope.spawn(|| work(&shot))).collect();
-        let rest = shot.rest(&leader);
-        if rest.is_err() {
-            shot.give_up();
-        }
-        let workers: Vec<_> = workers
-            .into_iter()
-            .map(|worker| worker.join().expect("a worker returns its error"))
-            .collect();
-        let schema = schema.join().expect("the schema's thread returns its error");
-        // The leader's error first: without its view all others fail too.
-        rest?;
-        workers.into_iter().collect::<Result<()>>()?;
-        let warnings = schema?;
-        if !warnings.is_empty() {
-            capture.warn(&format!("pg_dump says: {warnings}"));
-        }
-        Ok::<_, Error>(())
-    })?;
+    shot.take(&leader, &workshop)?;
     // The others read through the leader's view; only while it stands did they read one state.
     leader.batch("COMMIT").map_err(|f| f.during("end reading", database))?;
     let mut files = shot.files.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -265,6 +242,35 @@ pub(crate) fn copy_options(encoding: &str, format: Format) -> String {
 }
 
 impl Shot<'_> {
+    /// Captures everything, each part at the same time as the others.
+    fn take(&self, leader: &Session, workshop: &Workshop) -> Result<()> {
+        thread::scope(|scope| {
+            let interrupt = &self.server.context.interrupt;
+            let schema = scope.spawn(|| {
+                schema::capture(workshop, &self.view, &self.encoding, interrupt, self.capture)
+            });
+            let workers: Vec<_> =
+                (0..self.server.n_connections()).map(|_| scope.spawn(|| work(self))).collect();
+            let rest = self.rest(leader);
+            if rest.is_err() {
+                self.give_up();
+            }
+            let workers: Vec<_> = workers
+                .into_iter()
+                .map(|worker| worker.join().expect("a worker returns its error"))
+                .collect();
+            let schema = schema.join().expect("the schema's thread returns its error");
+            // The leader's error first: without its view all others fail too.
+            rest?;
+            workers.into_iter().collect::<Result<()>>()?;
+            let warnings = schema?;
+            if !warnings.is_empty() {
+                self.capture.warn(&format!("pg_dump says: {warnings}"));
+            }
+            Ok(())
+        })
+    }
+
     fn next(&self) -> Option<Job> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
