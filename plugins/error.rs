@@ -52,6 +52,16 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// SQLite refused an operation on a database file.
+    #[error("cannot {verb} {}", path.display())]
+    Database {
+        /// What was attempted.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: rusqlite::Error,
+    },
     /// A file changed each time it was read.
     #[error("cannot read {} while it keeps changing", path.display())]
     Changing {
@@ -144,6 +154,15 @@ impl Error {
     pub fn file(verb: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { verb, path, source }
+    }
+
+    /// Makes the closure for `map_err` that says which operation SQLite refused.
+    pub fn database(
+        verb: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(rusqlite::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Database { verb, path, source }
     }
 
     /// Writing the snapshot failed.

@@ -223,10 +223,10 @@ impl Capture for Recorder<'_> {
         let mut tape = self.state();
         let admitted = self.admit(&tape, &entry);
         admitted.map_err(|reason| io::Error::other(format!("{entry:?}: {reason}")))?;
-        if let (Node::File(content), Some(previous)) = (&entry.node, self.previous) {
-            if let Some(bytes) = previous.contents.get(&content.digest) {
-                tape.contents.entry(content.digest).or_insert_with(|| bytes.clone());
-            }
+        if let (Node::File(content), Some(previous)) = (&entry.node, self.previous)
+            && let Some(bytes) = previous.contents.get(&content.digest)
+        {
+            tape.contents.entry(content.digest).or_insert_with(|| bytes.clone());
         }
         tape.insert(entry);
         Ok(())

@@ -20,6 +20,13 @@ pub(super) fn file_type(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
+/// Returns how many names it has.
+// The type differs from one architecture to the other.
+#[allow(clippy::useless_conversion)]
+pub(super) fn n_links(stat: &Stat) -> u64 {
+    stat.st_nlink.into()
+}
+
 /// Returns when the content changed last.
 pub(super) fn modified(stat: &Stat) -> Timestamp {
     timestamp(stat.st_mtime, stat.st_mtime_nsec)

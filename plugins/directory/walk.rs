@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::acl;
 use super::content::{self, Fault};
 use super::descent::{Descent, Names, open_directory, unnoticed};
-use super::metadata::{self, file_type, is_same, is_stable};
+use super::metadata::{self, file_type, is_same, is_stable, n_links};
 use super::prior::{Key, Prior};
 use super::xattr::{Reader, Target};
 use crate::owners::Owners;
@@ -180,7 +180,7 @@ impl Walk<'_> {
             _ => self.special(spot, stat, key, kind)?,
         };
         if stat.st_nlink > 1 && matches!(attempt, Attempt::Done(_)) {
-            let others = u64::from(stat.st_nlink) - 1;
+            let others = n_links(stat) - 1;
             self.links.insert((stat.st_dev, stat.st_ino), (spot.path.clone(), others));
         }
         Ok(attempt)

@@ -62,7 +62,7 @@ impl<'a> TreeWriter<'a> {
         let fault = |errno| place.fault("create", name, errno);
         rustix::fs::mkdirat(place.directory(), name, Mode::RWXU).map_err(fault)?;
         let root = make_private(place.directory(), name);
-        let descent = root.and_then(|root| Descent::new(root));
+        let descent = root.and_then(Descent::new);
         let descent = match descent {
             Ok(descent) => descent,
             Err(error) => {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
 use super::*;
-use crate::tree::{AclEntry, AclTag, Metadata, Node, Owner};
+use crate::tree::{Acl, AclEntry, AclTag, Metadata, Node, Owner};
 
 fn metadata(tape: &Tape, path: &str) -> Metadata {
     tape.entry(path).unwrap().metadata.clone().unwrap()
@@ -155,8 +155,6 @@ fn access_control_lists_survive() {
     assert!(metadata(&tape, "d/heir").access_acl.is_some());
 }
 
-use crate::tree::Acl;
-
 #[test]
 fn the_restored_tree_inherits_nothing_from_the_directory_around_it() {
     let unit = Unit::created();
@@ -203,7 +201,7 @@ fn a_tree_deeper_than_the_longest_path_survives() {
     assert!(!unit.live().exists());
     restore(&unit, &tape);
     assert_eq!(snapshot(&unit).identity(), tape.identity());
-    let deepest = ["d"; 0].join("/") + &vec![name; 150].join("/") + "/file";
+    let deepest = vec![name; 150].join("/") + "/file";
     assert_eq!(tape.bytes(&deepest).unwrap(), b"deep");
     // The standard library removes no tree of this depth.
     unit.open().collect_garbage().unwrap();
