@@ -118,7 +118,10 @@ impl Table {
     pub(crate) fn order(&self, size_bytes: i64) -> Order {
         if !self.key.is_empty() {
             Order::Key
-        } else if size_bytes <= SORTED_BYTES_MAX && !self.columns.is_empty() {
+        } else if self.columns.is_empty() {
+            Order::Heap
+        } else if size_bytes <= SORTED_BYTES_MAX || self.load == Load::Root {
+            // Below a root there is no order on disk that outlives a restore.
             Order::Row
         } else {
             Order::Heap

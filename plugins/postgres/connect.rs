@@ -2,27 +2,20 @@
 
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use rustix::process::{Gid, Uid};
-use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Row};
 
-use crate::command::Identity;
 use crate::postgres::failure::{Failure, ServerError};
-use crate::postgres::settings::{Address, Server};
+use crate::postgres::settings::Server;
+use crate::postgres::socket::{self, Refusal, Stream};
 use crate::{Error, Interrupt, Result, runtime};
 
 /// A server that has not let us in by then is as good as down.
@@ -71,12 +64,6 @@ pub(crate) struct Session {
     pub(crate) version: String,
 }
 
-/// A connected stream of either family.
-enum Stream {
-    Unix(tokio::net::UnixStream),
-    Tcp(tokio::net::TcpStream),
-}
-
 impl Session {
     /// Logs in.
     pub(crate) fn open(server: &Server, database: &str, pace: Pace) -> Result<Self> {
@@ -92,7 +79,7 @@ impl Session {
         };
         let opened = {
             let _entered = runtime.enter();
-            stream(server, wait)
+            socket::connect(server, wait)
         };
         let client = runtime
             .block_on(async {
@@ -273,7 +260,7 @@ impl Session {
         let token = self.client.cancel_token();
         let opened = {
             let _entered = self.runtime.enter();
-            stream(&self.server, CANCEL_WAIT)
+            socket::connect(&self.server, CANCEL_WAIT)
         };
         self.runtime.block_on(async {
             let asked = async {
@@ -335,8 +322,6 @@ fn config(server: &Server, database: &str) -> Result<Config> {
     Ok(config)
 }
 
-type Refusal = Box<dyn std::error::Error + Send + Sync>;
-
 async fn login<S>(config: &Config, stream: S) -> Result<Client, Refusal>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -346,57 +331,4 @@ where
     // Its error is seen by the statement that is under way.
     tokio::spawn(async { connection.await.ok() });
     Ok(client)
-}
-
-/// Connects on a thread of its own, which ends with the wait at the latest as far as we are concerned.
-fn stream(server: &Server, wait: Duration) -> Result<Stream, Refusal> {
-    match server.address() {
-        Address::Socket(directory) => {
-            let path = server.socket_in(&directory);
-            let identity = server.identity()?;
-            let stream = connect_as(path, identity, wait)?;
-            stream.set_nonblocking(true)?;
-            Ok(Stream::Unix(tokio::net::UnixStream::from_std(stream)?))
-        }
-        Address::Host(host) => {
-            let mut refusal = io::Error::other("the host has no address");
-            for address in (host.as_str(), server.port()).to_socket_addrs()? {
-                match TcpStream::connect_timeout(&address, wait) {
-                    Ok(stream) => {
-                        stream.set_nonblocking(true)?;
-                        stream.set_nodelay(true)?;
-                        return Ok(Stream::Tcp(tokio::net::TcpStream::from_std(stream)?));
-                    }
-                    Err(error) => refusal = error,
-                }
-            }
-            Err(Box::new(refusal))
-        }
-    }
-}
-
-/// Connects to a socket as another user. The server asks the kernel who connects, and the kernel tells it the
-/// effective user of the connecting thread: so one thread changes itself, connects and ends.
-fn connect_as(
-    path: PathBuf,
-    identity: Option<Identity>,
-    wait: Duration,
-) -> Result<UnixStream, Refusal> {
-    let (sender, receiver) = mpsc::channel();
-    thread::Builder::new().name("dysno-connect".to_owned()).spawn(move || {
-        let connect = || {
-            if let Some(Identity { uid, gid }) = identity {
-                let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-                // The group first: afterwards the thread may not change it any more.
-                set_thread_res_gid(gid, gid, gid)?;
-                set_thread_res_uid(uid, uid, uid)?;
-            }
-            UnixStream::connect(&path)
-        };
-        // Nobody listens when the wait is over.
-        let _ = sender.send(connect());
-    })?;
-    let connected =
-        receiver.recv_timeout(wait).map_err(|_| ServerError::timeout(wait.as_secs()))?;
-    Ok(connected?)
 }

@@ -12,6 +12,7 @@ mod quote;
 mod schema;
 mod settings;
 mod snapshot;
+mod socket;
 mod stage;
 mod statements;
 mod swap;

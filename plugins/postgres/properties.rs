@@ -134,7 +134,7 @@ pub(crate) fn read(session: &Session) -> Result<Properties, Failure> {
 
 impl Properties {
     /// Returns the statement that creates an empty database with what cannot be changed afterwards.
-    pub(crate) fn create(&self, name: &str) -> String {
+    pub(crate) fn create(&self, name: &str, major: u32) -> String {
         let mut sql = format!(
             "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {} TABLESPACE {}",
             identifier(name),
@@ -144,8 +144,10 @@ impl Properties {
             identifier(&self.tablespace),
         );
         let (provider, locale) = match self.locale_provider {
-            // The default of template0 everywhere; servers before version 15 do not know the word.
-            LocaleProvider::Libc => return sql,
+            // The only one that servers before version 15 have, and no word for it.
+            LocaleProvider::Libc if major < 15 => return sql,
+            // Said aloud, because template0 may have another.
+            LocaleProvider::Libc => return sql + " LOCALE_PROVIDER libc",
             LocaleProvider::Icu => ("icu", "ICU_LOCALE"),
             LocaleProvider::Builtin => ("builtin", "BUILTIN_LOCALE"),
         };

@@ -14,7 +14,7 @@ use crate::{Context, Error, Interrupt, Result, Setting};
 pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "host",
-        meaning: "directory of the server's socket, or a host name; default: the first of /run/postgresql, \
+        meaning: "directory of the server's socket, or a host name, to which nothing is encrypted; default: the first of /run/postgresql, \
                   /var/run/postgresql and /tmp that holds the socket of the port",
     },
     Setting { name: "port", meaning: "port number, also part of the socket's name; default: 5432" },

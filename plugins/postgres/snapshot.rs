@@ -1,6 +1,6 @@
 //! Captures a database: one point in time, the same bytes for the same state.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -52,10 +52,22 @@ struct Shot<'a> {
 
 /// Captures the database.
 pub(crate) fn capture(server: &Server, database: &str, capture: &dyn Capture) -> Result<()> {
+    capture_like(server, database, capture, &[])
+}
+
+/// Captures the database with the rows of each table in the order of an earlier snapshot of it: which order is used
+/// depends on the room that a table takes, and that may change when it is restored.
+pub(crate) fn capture_like(
+    server: &Server,
+    database: &str,
+    capture: &dyn Capture,
+    earlier: &[TableFile],
+) -> Result<()> {
     let leader = Session::open(server, database, Pace::Data)?;
     let workshop = Workshop::open(server, &leader, database)?;
     let tables = lock(&leader, server)?;
-    let jobs = plan(&leader, tables).map_err(|f| f.during("read the catalog of", database))?;
+    let jobs =
+        plan(&leader, tables, earlier).map_err(|f| f.during("read the catalog of", database))?;
     // Only now: what was truncated or rewritten after the view was taken and before the lock was ours would look
     // empty in it. `LOCK` takes no view, and no query ran in this transaction's beginning that did.
     let row = leader
@@ -76,30 +88,7 @@ pub(crate) fn capture(server: &Server, database: &str, capture: &dyn Capture) ->
     attribute(LAYOUT_ATTRIBUTE, LAYOUT)?;
     attribute("encoding", &shot.encoding)?;
     warn_of_missing_rights(&leader, capture).map_err(|f| f.during("inspect", server.user()))?;
-    thread::scope(|scope| {
-        let interrupt = &server.context.interrupt;
-        let schema = scope
-            .spawn(|| schema::capture(&workshop, &shot.view, &shot.encoding, interrupt, capture));
-        let workers: Vec<_> =
-            (0..server.n_connections()).map(|_| scope.spawn(|| work(&shot))).collect();
-        let rest = shot.rest(&leader);
-        if rest.is_err() {
-            shot.give_up();
-        }
-        let workers: Vec<_> = workers
-            .into_iter()
-            .map(|worker| worker.join().expect("a worker returns its error"))
-            .collect();
-        let schema = schema.join().expect("the schema's thread returns its error");
-        // The leader's error first: without its view all others fail too.
-        rest?;
-        workers.into_iter().collect::<Result<()>>()?;
-        let warnings = schema?;
-        if !warnings.is_empty() {
-            capture.warn(&format!("pg_dump says: {warnings}"));
-        }
-        Ok::<_, Error>(())
-    })?;
+    shot.take(&leader, &workshop)?;
     // The others read through the leader's view; only while it stands did they read one state.
     leader.batch("COMMIT").map_err(|f| f.during("end reading", database))?;
     let mut files = shot.files.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -155,11 +144,18 @@ fn lock_refused(failure: Failure, server: &Server) -> Error {
 }
 
 /// Decides how each table is read, largest first, so that no worker is left with a large one at the end.
-fn plan(leader: &Session, tables: Vec<Table>) -> Result<Vec<Job>, Failure> {
+fn plan(leader: &Session, tables: Vec<Table>, earlier: &[TableFile]) -> Result<Vec<Job>, Failure> {
+    let orders: HashMap<_, _> =
+        earlier.iter().map(|file| ((&file.schema, &file.name), file.order)).collect();
     let mut jobs = Vec::with_capacity(tables.len());
     for table in tables {
         let size_bytes = catalog::size_bytes(leader, &table)?;
-        jobs.push(Job { order: table.order(size_bytes), table, size_bytes });
+        let order = match orders.get(&(&table.schema, &table.name)) {
+            // A key is used wherever there is one: a snapshot that knew it cannot ask for it in vain.
+            Some(order) if *order != Order::Key => *order,
+            Some(_) | None => table.order(size_bytes),
+        };
+        jobs.push(Job { order, table, size_bytes });
     }
     jobs.sort_by_key(|job| std::cmp::Reverse(job.size_bytes));
     Ok(jobs)
@@ -246,6 +242,35 @@ pub(crate) fn copy_options(encoding: &str, format: Format) -> String {
 }
 
 impl Shot<'_> {
+    /// Captures everything, each part at the same time as the others.
+    fn take(&self, leader: &Session, workshop: &Workshop) -> Result<()> {
+        thread::scope(|scope| {
+            let interrupt = &self.server.context.interrupt;
+            let schema = scope.spawn(|| {
+                schema::capture(workshop, &self.view, &self.encoding, interrupt, self.capture)
+            });
+            let workers: Vec<_> =
+                (0..self.server.n_connections()).map(|_| scope.spawn(|| work(self))).collect();
+            let rest = self.rest(leader);
+            if rest.is_err() {
+                self.give_up();
+            }
+            let workers: Vec<_> = workers
+                .into_iter()
+                .map(|worker| worker.join().expect("a worker returns its error"))
+                .collect();
+            let schema = schema.join().expect("the schema's thread returns its error");
+            // The leader's error first: without its view all others fail too.
+            rest?;
+            workers.into_iter().collect::<Result<()>>()?;
+            let warnings = schema?;
+            if !warnings.is_empty() {
+                self.capture.warn(&format!("pg_dump says: {warnings}"));
+            }
+            Ok(())
+        })
+    }
+
     fn next(&self) -> Option<Job> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }

@@ -51,7 +51,7 @@ pub(crate) fn stage(
     let filled = create(&beside, &staged, &origin)
         .and_then(|()| fill(server, &staged, &origin))
         .and_then(|()| finish(&beside, &staged, &origin.properties))
-        .and_then(|()| verify::check(server, &staged, &origin.index));
+        .and_then(|()| verify::check(server, &staged, &origin));
     if let Err(error) = filled {
         // The first error is the one to tell; what cannot be dropped carries the tag and is released later.
         let server = server.without_interrupt();
@@ -122,7 +122,7 @@ fn preflight(session: &Session, needed: &Requirements) -> Result<Result<()>, Fai
 fn create(beside: &Session, staged: &str, origin: &Origin<'_>) -> Result<()> {
     let database = identifier(staged);
     let during = |f: Failure| f.during("create", format!("the database {staged:?}"));
-    beside.batch(&origin.properties.create(staged)).map_err(during)?;
+    beside.batch(&origin.properties.create(staged, beside.major)).map_err(during)?;
     // Half a database is for nobody to see.
     beside.batch(&format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC")).map_err(during)?;
     let comment = literal("staged by dysno; complete only when this comment is gone");

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::command::{Command, Identity, Input};
 use crate::postgres::settings::Server;
@@ -14,11 +14,13 @@ use crate::{Container, Context, Interrupt, Plugin, SnapshotOptions, find_kind};
 
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
 
-/// A data directory that each server starts from: `initdb` takes longer than a copy.
-static TEMPLATE: OnceLock<tempfile::TempDir> = OnceLock::new();
+/// A data directory that each server starts from: `initdb` takes longer than a copy. The last server to stop removes
+/// it, because nothing is dropped at the end of a process.
+static TEMPLATE: Mutex<Weak<tempfile::TempDir>> = Mutex::new(Weak::new());
 
 /// A server, stopped and removed when dropped.
 pub(super) struct TestServer {
+    _template: Arc<tempfile::TempDir>,
     pub(super) directory: tempfile::TempDir,
 }
 
@@ -69,33 +71,42 @@ pub(super) fn run<A: AsRef<OsStr>>(
     String::from_utf8_lossy(&output.unwrap_or_else(|error| panic!("{error}"))).into_owned()
 }
 
+fn template() -> Arc<tempfile::TempDir> {
+    // A failed `initdb` is told by each test that needs it.
+    let mut shared = TEMPLATE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(template) = shared.upgrade() {
+        return template;
+    }
+    let template = directory();
+    let data = template.path().join("data");
+    run(
+        "initdb",
+        [
+            "--no-sync",
+            "--auth=peer",
+            "--username=postgres",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "-D",
+        ]
+        .map(OsStr::new)
+        .into_iter()
+        .chain([data.as_os_str()]),
+        &[],
+    );
+    let settings = "listen_addresses = ''\nfsync = off\nmax_prepared_transactions = 5\n\
+        shared_buffers = '16MB'\nwal_level = logical\nmax_connections = 40\n";
+    let path = data.join("postgresql.auto.conf");
+    fs::write(path, settings).unwrap();
+    let template = Arc::new(template);
+    *shared = Arc::downgrade(&template);
+    template
+}
+
 impl TestServer {
     pub(super) fn start() -> Self {
-        let template = TEMPLATE.get_or_init(|| {
-            let template = directory();
-            let data = template.path().join("data");
-            run(
-                "initdb",
-                [
-                    "--no-sync",
-                    "--auth=peer",
-                    "--username=postgres",
-                    "--encoding=UTF8",
-                    "--locale=C.UTF-8",
-                    "-D",
-                ]
-                .map(OsStr::new)
-                .into_iter()
-                .chain([data.as_os_str()]),
-                &[],
-            );
-            let settings = "listen_addresses = ''\nfsync = off\nmax_prepared_transactions = 5\n\
-                shared_buffers = '16MB'\nwal_level = logical\nmax_connections = 40\n";
-            let path = data.join("postgresql.auto.conf");
-            fs::write(path, settings).unwrap();
-            template
-        });
-        let server = Self { directory: directory() };
+        let template = template();
+        let server = Self { directory: directory(), _template: Arc::clone(&template) };
         run(
             "/bin/cp",
             ["-a".as_ref(), template.path().join("data").as_os_str(), server.data().as_os_str()],
