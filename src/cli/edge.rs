@@ -59,7 +59,7 @@ pub(super) fn surroundings(interrupt: Interrupt) -> Surroundings {
         now: jiff::Timestamp::now,
         random,
         host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        context: Context { tool_path: tool_path(), interrupt },
+        context: Context { tool_path: tool_path(), interrupt, scratch_dir: scratch_dir() },
         disk: Arc::new(RealDisk),
     }
 }
@@ -70,6 +70,11 @@ fn random() -> u128 {
     // Requests of up to 256 bytes are neither cut short nor interrupted; see getrandom(2).
     assert_eq!(n, Ok(bytes.len()), "the kernel gives randomness");
     u128::from_ne_bytes(bytes)
+}
+
+/// Returns where the user wants large temporary files, if anywhere special.
+fn scratch_dir() -> Option<PathBuf> {
+    env::var_os("TMPDIR").map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 fn tool_path() -> Vec<PathBuf> {
@@ -84,8 +89,10 @@ fn tool_path() -> Vec<PathBuf> {
 /// Returns the directories of tools below one that holds a directory for each version, the newest first.
 fn versioned_tools(versions: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(versions) else { return Vec::new() };
-    let number = |name: &str| name.split('.').map(|part| part.parse::<u32>().ok()).collect();
-    let mut found: Vec<(Option<Vec<u32>>, PathBuf)> = entries
+    let number = |name: &str| -> Option<Vec<u32>> {
+        name.split('.').map(|part| part.parse().ok()).collect()
+    };
+    let mut found: Vec<_> = entries
         .filter_map(|entry| entry.ok())
         .map(|entry| (number(&entry.file_name().to_string_lossy()), entry.path().join("bin")))
         .filter(|(number, path)| number.is_some() && path.is_dir())

@@ -1,7 +1,9 @@
 //! Packs, blocks and objects: which are durable, and where.
 
+use std::collections::BTreeSet;
+
 use plugins::tree::Digest;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::{Index, Result};
 use crate::store::{self, Catalog, Kind, Location, ObjectKey, PackContents, Placement};
@@ -74,6 +76,10 @@ impl Catalog for Index {
         }
         objects.sort_unstable_by_key(|(key, ..)| **key);
         let added = self.write("add a pack to", |transaction| {
+            if placement == Placement::Move {
+                // A collection that died may have published the same pack, which was then adopted without its objects.
+                delete_packs(transaction, &[pack.name])?;
+            }
             let insert = "INSERT OR IGNORE INTO packs (name, size_bytes) VALUES (?1, ?2)";
             if transaction.execute(insert, params![pack.name.0, pack.size_bytes])? == 0 {
                 return Ok(());
@@ -151,37 +157,57 @@ impl Index {
         Ok(usage.into_values().collect())
     }
 
-    /// Returns the objects that the index finds in a pack.
-    pub fn objects_in(&self, pack: &Digest) -> Result<Vec<ObjectKey>> {
-        let query = "SELECT objects.id, objects.kind
-                     FROM packs JOIN blocks ON blocks.pack = packs.id
-                                JOIN objects ON objects.block = blocks.id
-                     WHERE packs.name = ?1 ORDER BY blocks.offset_bytes, objects.offset_bytes";
+    /// Returns the objects that the index finds in some packs and that are `wanted`, in the order in which they lie there.
+    pub fn objects_in(
+        &self,
+        packs: &BTreeSet<Digest>,
+        wanted: impl Fn(&ObjectKey) -> bool,
+    ) -> Result<Vec<ObjectKey>> {
+        // One pass over all: an index by block would double the table.
+        let query =
+            "SELECT objects.id, objects.kind, packs.name, blocks.offset_bytes, objects.offset_bytes
+                     FROM objects JOIN blocks ON blocks.id = objects.block
+                                  JOIN packs ON packs.id = blocks.pack";
         let read = || {
             let mut statement = self.connection.prepare(query)?;
-            let mut rows = statement.query([pack.0])?;
-            let mut keys = Vec::new();
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                keys.extend(object_key(row, 0)?);
+                let pack = Digest(row.get(2)?);
+                let key = object_key(row, 0)?;
+                if let Some(key) = key.filter(|key| packs.contains(&pack) && wanted(key)) {
+                    found.push((pack, row.get::<_, u64>(3)?, row.get::<_, u32>(4)?, key));
+                }
             }
-            Ok(keys)
+            Ok(found)
         };
-        read().map_err(self.error("read"))
+        let mut found = read().map_err(self.error("read"))?;
+        found.sort_unstable();
+        Ok(found.into_iter().map(|(.., key)| key).collect())
     }
 
-    /// Forgets a pack and all that the index finds in it.
-    pub fn remove_pack(&mut self, name: &Digest) -> Result<()> {
-        self.write("remove a pack from", |transaction| {
-            let blocks = "SELECT blocks.id FROM blocks JOIN packs ON packs.id = blocks.pack
-                          WHERE packs.name = ?1";
-            let objects = format!("DELETE FROM objects WHERE block IN ({blocks})");
-            transaction.execute(&objects, [name.0])?;
-            let of_pack = "DELETE FROM blocks WHERE pack = (SELECT id FROM packs WHERE name = ?1)";
-            transaction.execute(of_pack, [name.0])?;
-            transaction.execute("DELETE FROM packs WHERE name = ?1", [name.0])?;
-            Ok(())
-        })
+    /// Forgets packs and all that the index finds in them.
+    pub fn remove_packs(&mut self, names: &[Digest]) -> Result<()> {
+        self.write("remove packs from", |transaction| delete_packs(transaction, names))
     }
+}
+
+fn delete_packs(transaction: &Transaction<'_>, names: &[Digest]) -> rusqlite::Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    // Together, because finding the objects of a pack takes a pass over all.
+    transaction.execute_batch("CREATE TEMP TABLE doomed (pack INTEGER PRIMARY KEY)")?;
+    let doom = "INSERT INTO doomed SELECT id FROM packs WHERE name = ?1";
+    for name in names {
+        transaction.execute(doom, [name.0])?;
+    }
+    transaction.execute_batch(
+        "DELETE FROM objects WHERE block IN (SELECT id FROM blocks WHERE pack IN doomed);
+         DELETE FROM blocks WHERE pack IN doomed;
+         DELETE FROM packs WHERE id IN doomed;
+         DROP TABLE doomed;",
+    )
 }
 
 fn pack_row(row: &Row<'_>) -> rusqlite::Result<PackRow> {

@@ -60,13 +60,14 @@ impl Index {
             self.add_pack(&contents, Placement::New)?;
             differences.added += 1;
         }
-        for name in known.difference(&found) {
+        let missing: Vec<_> = known.difference(&found).copied().collect();
+        for name in &missing {
             differences
                 .problems
                 .push(format!("{}: it is missing", store.pack_path(name).display()));
-            self.remove_pack(name)?;
-            differences.removed += 1;
         }
+        self.remove_packs(&missing)?;
+        differences.removed += missing.len() as u64;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Copies objects out of packs, in the order in which they lie there.
 
+use std::collections::BTreeSet;
+
 use plugins::tree::Digest;
 
 use super::error::Result;
@@ -11,7 +13,7 @@ use crate::store::{Destination, Reader, Session, WriteTo};
 pub(super) fn copy_needed(
     host: &Host,
     session: &Session<'_>,
-    packs: &[Digest],
+    packs: &BTreeSet<Digest>,
     needed: &Needed,
     destination: &dyn Destination,
     mut copied: impl FnMut(u64),
@@ -21,13 +23,11 @@ pub(super) fn copy_needed(
     let compression = host.config.store.compression;
     let write_to = WriteTo { destination, session, compression, interrupt };
     let ((), written) = write_to.run(|writer| {
-        for pack in packs {
-            let keys = host.index().objects_in(pack)?;
-            for key in keys.iter().filter(|key| needed.contains(key)) {
-                let bytes = reader.object(key)?;
-                writer.put(*key, bytes.as_ref())?;
-                copied(bytes.as_ref().len() as u64);
-            }
+        let keys = host.index().objects_in(packs, |key| needed.contains(key))?;
+        for key in keys {
+            let bytes = reader.object(&key)?;
+            writer.put(key, bytes.as_ref())?;
+            copied(bytes.as_ref().len() as u64);
         }
         super::Result::Ok(())
     })?;

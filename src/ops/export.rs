@@ -41,7 +41,6 @@ pub fn export(
     let archive = Mutex::new(tar::Builder::new(out));
     let bundle = IntoBundle { archive: &archive };
     bundle.record(HEAD, &encode_bundle_head(roots.len() as u64))?;
-    let packs: Vec<_> = packs.into_iter().collect();
     report.begin("exporting", Some(roots.iter().map(|root| root.size_bytes).sum()));
     let copied = copy_needed(host, &session, &packs, &needed, &bundle, |n| report.advance(n));
     report.end();

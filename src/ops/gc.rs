@@ -1,6 +1,6 @@
 //! Forgets generations that no rule keeps, and frees what no snapshot needs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use plugins::UnitAddress;
@@ -207,18 +207,20 @@ fn sweep(
     };
     let sparse: Vec<_> = usage.iter().filter(is_sparse).collect();
     report.begin("rewriting packs", Some(sparse.iter().map(|usage| usage.needed_bytes).sum()));
-    let names: Vec<_> = sparse.iter().map(|usage| usage.pack.name).collect();
+    let names: BTreeSet<_> = sparse.iter().map(|usage| usage.pack.name).collect();
     let destination =
         IntoStore { store: &host.store, catalog: host.catalog(), placement: Placement::Move };
     let copied = copy_needed(host, session, &names, needed, &destination, |n| report.advance(n));
     report.end();
     let written_bytes = copied?;
-    let mut freed_bytes = 0;
-    for usage in dead_packs(usage).chain(sparse) {
-        host.index().remove_pack(&usage.pack.name)?;
-        // The row first: it must never name a pack that is gone.
-        host.store.remove_pack(&usage.pack.name)?;
-        freed_bytes += usage.pack.size_bytes;
+    // Asked again: only what is found dead now goes, whatever became of the packs meanwhile.
+    let usage = host.index().pack_usage(|key| needed.contains(key))?;
+    let dead: Vec<_> = dead_packs(&usage).map(|usage| usage.pack.name).collect();
+    let freed_bytes: u64 = dead_packs(&usage).map(|usage| usage.pack.size_bytes).sum();
+    // The rows first: they must never name a pack that is gone.
+    host.index().remove_packs(&dead)?;
+    for name in &dead {
+        host.store.remove_pack(name)?;
     }
     Ok(freed_bytes.saturating_sub(written_bytes))
 }

@@ -83,7 +83,8 @@ pub(super) fn release_displaced(
     except: Option<&plugins::Tag>,
 ) -> Result<()> {
     let name = unit.to_string();
-    for restore in host.journal().restores()? {
+    let restores = host.journal().restores()?;
+    for restore in restores {
         let is_displaced = restore.unit == name && restore.phase == Phase::Swapped;
         if is_displaced && except != Some(&restore.tag) {
             release(host, unit, plugin, &restore)?;

@@ -188,9 +188,9 @@ fn check_packs(
             }
         };
         if let Some((intact, reason)) = problem {
-            let known = host.index().objects_in(&pack.name)?;
-            let lost = known.into_iter().filter(|key| !intact.contains(key)).collect();
-            bad.insert(pack.name, (lost, reason));
+            let of_pack = BTreeSet::from([pack.name]);
+            let lost = host.index().objects_in(&of_pack, |key| !intact.contains(key))?;
+            bad.insert(pack.name, (lost.into_iter().collect(), reason));
         }
     }
     report.end();

@@ -88,9 +88,10 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next session, which sees that this one is gone.
-        let _ = self.store.disk().remove_dir_all(&self.directory);
-        let _ = self.store.disk().remove_file(&self.lease_path);
+        // The lease goes last: where something stays, the next session sees that this one is gone and removes it.
+        if self.store.disk().remove_dir_all(&self.directory).is_ok() {
+            let _ = self.store.disk().remove_file(&self.lease_path);
+        }
     }
 }
 

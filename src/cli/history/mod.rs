@@ -34,7 +34,7 @@ use super::failure::{Failure, Result};
 fn tree_path(text: OsString) -> Result<TreePath> {
     let bytes = text.into_vec();
     let shown = String::from_utf8_lossy(&bytes).into_owned();
-    let parts = bytes.split(|&b| b == b'/').filter(|part| !matches!(part, b"" | b"."));
+    let parts = bytes.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b"."));
     let path = parts.collect::<Vec<_>>().join(&b'/');
     TreePath::parse(path).ok_or_else(|| {
         let message = format!("cannot use {shown:?} as a path in a snapshot");
