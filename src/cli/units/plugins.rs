@@ -22,7 +22,7 @@ impl Plugins {
                 app.out.line("")?;
             }
             app.out.line(format!("{}: {}", kind.name, kind.summary))?;
-            app.out.line(format!("  unit:        {}:{}", kind.name, kind.component))?;
+            app.out.line(format!("  component:   {}", kind.component))?;
             app.out.line(format!("  initial:     {}", kind.initial))?;
             app.out.line(format!("  consistency: {}", consistency(kind.consistency)))?;
             for setting in kind.settings {
