@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-/// The result of a plug-in's verb.
-pub type Result<T> = std::result::Result<T, Error>;
+/// The result of a plug-in's verb, or of a part of one.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A plug-in's verb failed. The unit is added by the caller.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! dysno
 
+pub mod cli;
 pub mod disk;
 pub mod host;
 pub mod index;

@@ -43,6 +43,14 @@ pub enum Error {
         /// On which unit.
         unit: UnitAddress,
     },
+    /// Nothing is known of the unit.
+    #[error(
+        "cannot find the unit {unit}: it is not configured, not active and was never captured here"
+    )]
+    UnknownUnit {
+        /// The unit.
+        unit: UnitAddress,
+    },
     /// The unit has no generations.
     #[error("cannot find a generation of {unit}: it was never captured here")]
     NoGeneration {

@@ -87,21 +87,27 @@ fn read_members(
             Member::Pack(pack) => import_pack(host, session, &name, &pack, &mut member)?,
             Member::Head => {
                 let record = read_record(&mut member, &name)?;
-                contents.announced = Some(decode_bundle_head(&record)?);
+                contents.announced = Some(parsed(&name, decode_bundle_head(&record))?);
             }
             Member::Root(file_name) => {
-                let root = Root::parse(&read_record(&mut member, &name)?)?;
+                let root = parsed(&name, Root::parse(&read_record(&mut member, &name)?))?;
                 if root.file_name() != file_name {
                     return Err(refuse("its name does not fit its content"));
                 }
                 contents.roots.push(root);
             }
             Member::Generation => {
-                contents.generations.push(Generation::parse(&read_record(&mut member, &name)?)?);
+                let record = read_record(&mut member, &name)?;
+                contents.generations.push(parsed(&name, Generation::parse(&record))?);
             }
         }
     }
     Ok(contents)
+}
+
+/// A record that does not parse is damage of the bundle, not of the store.
+fn parsed<T>(name: &str, record: crate::store::Result<T>) -> Result<T> {
+    record.map_err(|error| Error::Member { member: name.to_owned(), reason: error.to_string() })
 }
 
 fn read_record(member: &mut dyn Read, name: &str) -> Result<Vec<u8>> {

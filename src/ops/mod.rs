@@ -3,6 +3,7 @@
 mod activate;
 mod bundle;
 mod capture;
+mod check;
 mod copy;
 mod deploy;
 mod error;
@@ -17,12 +18,15 @@ mod recover;
 mod restore;
 mod retention;
 mod select;
+mod shell;
 mod snapshot;
 mod source;
 mod survey;
+mod targets;
 mod verify;
 
 pub use activate::{Activated, activate, deactivate};
+pub use check::check_config;
 pub use deploy::{Deployed, deploy};
 pub use error::{Error, Result};
 pub use export::export;
@@ -32,10 +36,12 @@ pub use inspect::{Change, Difference, Shown, cat, diff, list, show};
 pub use pin::{pin, unpin};
 pub use purge::purge;
 pub use restore::{RestoreRequest, Restored, Safety, restore, undo};
-pub use select::{Selected, select};
+pub use select::{Selected, select, select_all};
+pub use shell::shell;
 pub use snapshot::{SnapshotRequest, Taken, snapshot};
 pub use survey::{
     ContainerReport, GenerationReport, StatusReport, StoreReport, UnitReport, UnitStanding,
     containers, generations, status, units,
 };
+pub use targets::{Targets, targets};
 pub use verify::{Depth, Problem, Verified, verify};

@@ -4,7 +4,8 @@ use plugins::UnitAddress;
 
 use super::error::{Error, Result};
 use crate::host::Host;
-use crate::store::{Generation, GenerationKind, Root};
+use crate::report::Report;
+use crate::store::{Access, Generation, GenerationKind, Root};
 
 /// A shorter prefix of an id is more likely a mistake.
 const PREFIX_DIGITS_MIN: usize = 6;
@@ -25,6 +26,12 @@ pub fn select(host: &Host, text: &str) -> Result<Selected> {
         return by_generation(host, &unit, number);
     }
     by_id(host, text)
+}
+
+/// Finds the snapshots that texts mean, after bringing the index up to date.
+pub fn select_all(host: &Host, texts: &[String], report: &dyn Report) -> Result<Vec<Selected>> {
+    let _session = host.session(Access::Shared, "select", report)?;
+    texts.iter().map(|text| select(host, text)).collect()
 }
 
 /// Splits `UNIT@N`. A component may hold an `@` itself, so only the last one counts, and only before a number or

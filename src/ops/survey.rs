@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plugins::{Probe, UnitAddress};
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::restore::kept_state;
 use crate::host::Host;
 use crate::journal::{Phase, UnitState};
@@ -111,7 +111,11 @@ pub fn generations(
     let generations = match unit {
         Some(unit) => {
             host.kind_of(unit)?;
-            host.index().generations_of(&unit.to_string())?
+            let generations = host.index().generations_of(&unit.to_string())?;
+            if generations.is_empty() && !is_known(host, unit)? {
+                return Err(Error::UnknownUnit { unit: unit.clone() });
+            }
+            generations
         }
         None => host.index().generations()?,
     };
@@ -131,6 +135,12 @@ pub fn generations(
         }
     };
     Ok(generations.into_iter().map(report).collect())
+}
+
+/// Returns whether a unit is configured or was activated here.
+fn is_known(host: &Host, unit: &UnitAddress) -> Result<bool> {
+    let was_activated = host.journal().unit_state(&unit.to_string())?.is_some();
+    Ok(was_activated || host.config.units.contains_key(unit))
 }
 
 /// What `status` says.
@@ -168,6 +178,9 @@ pub fn status(
         host.kind_of(unit)?;
         let name = unit.to_string();
         all.retain(|report| report.unit == name);
+        if all.is_empty() {
+            return Err(Error::UnknownUnit { unit: unit.clone() });
+        }
     }
     let mut kept = Vec::new();
     for unit in &all {
