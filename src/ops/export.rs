@@ -10,6 +10,7 @@ use super::copy::copy_needed;
 use super::error::{Error, Result};
 use super::mark::Needed;
 use super::select::Selected;
+use crate::disk::Disk;
 use crate::host::Host;
 use crate::report::Report;
 use crate::store::{
@@ -39,7 +40,7 @@ pub fn export(
         packs.extend(location.map(|location| location.pack));
     }
     let archive = Mutex::new(tar::Builder::new(out));
-    let bundle = IntoBundle { archive: &archive };
+    let bundle = IntoBundle { archive: &archive, disk: host.store.disk() };
     bundle.record(HEAD, &encode_bundle_head(roots.len() as u64))?;
     report.begin("exporting", Some(roots.iter().map(|root| root.size_bytes).sum()));
     let copied = copy_needed(host, &session, &packs, &needed, &bundle, |n| report.advance(n));
@@ -76,6 +77,7 @@ fn write_error(source: io::Error) -> Error {
 /// A bundle as the destination of packs.
 struct IntoBundle<'a, 'b> {
     archive: &'a Mutex<tar::Builder<&'b mut (dyn Write + Send)>>,
+    disk: &'a dyn Disk,
 }
 
 impl IntoBundle<'_, '_> {
@@ -107,6 +109,6 @@ impl Destination for IntoBundle<'_, '_> {
     fn take(&self, pack: FinishedPack) -> store::Result<()> {
         self.pack(&pack).map_err(store::Error::file("write to the bundle", &pack.path))?;
         // It is in the bundle; a large export must not need its size in temporary files.
-        std::fs::remove_file(&pack.path).map_err(store::Error::file("remove", &pack.path))
+        self.disk.remove_file(&pack.path).map_err(store::Error::file("remove", &pack.path))
     }
 }

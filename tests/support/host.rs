@@ -49,10 +49,19 @@ pub(crate) fn open(path: &Path) -> Host {
 
 /// Opens a host on a disk that may fail.
 pub(crate) fn open_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Host, dysno::host::Error> {
+    open_with(Config::default(), path, disk)
+}
+
+/// Opens a host that is configured.
+pub(crate) fn open_with(
+    config: Config,
+    path: &Path,
+    disk: Arc<dyn Disk>,
+) -> Result<Host, dysno::host::Error> {
     let context = Context::default();
     let host_name = "test".to_owned();
     let surroundings = Surroundings { now, random, host_name, context, disk };
-    Host::open(Config::default(), path, surroundings)
+    Host::open(config, path, surroundings)
 }
 
 /// Returns the unit that is the directory at `path`.
