@@ -1,8 +1,6 @@
 //! The kinds of state that dysno knows, behind one trait.
 //!
-//! A *kind* (`postgres`, `sqlite`, `directory`) opens a [`Container`], one configured instance that holds units: a
-//! server, a directory root. A container opens a [`Plugin`] for one unit. A plug-in turns live state into a tree of
-//! entries and files and back; it never sees where they are kept.
+#![doc = include_str!("README.md")]
 
 pub mod command;
 pub mod conformance;

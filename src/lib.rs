@@ -1,4 +1,6 @@
-//! dysno
+//! Snapshots and restores the state of services, together with the system that runs them.
+//!
+#![doc = include_str!("README.md")]
 
 pub mod cli;
 pub mod disk;

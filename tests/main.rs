@@ -3,5 +3,7 @@
 
 mod crash;
 mod format;
+mod old_stores;
 mod store;
 mod support;
+mod tidy;

@@ -38,7 +38,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "bin-dir",
-        meaning: "directory of pg_dump, pg_restore and psql; default: the newest that fit the server",
+        meaning: "directory of pg_dump, pg_restore and psql; default: the oldest that fit the server",
     },
 ];
 
