@@ -60,11 +60,7 @@ const HOMES: &[Home] = &[
         what: "asynchronous code",
         texts: &["async ", ".await", "block_on("],
         below: &["src/", "plugins/"],
-        allowed: &[
-            "plugins/runtime.rs",
-            "plugins/postgres/connect.rs",
-            "plugins/postgres/socket.rs",
-        ],
+        allowed: &["plugins/runtime.rs", "plugins/postgres/connect.rs"],
     },
     Home {
         what: "child processes",
