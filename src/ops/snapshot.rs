@@ -92,7 +92,11 @@ pub(super) fn take(
     if !probe.exists {
         return Err(Error::NoState { verb: "capture", unit: (*unit).clone() });
     }
-    report.begin(&format!("capturing {unit}"), probe.size_bytes);
+    let size_bytes = match last_size(host, unit)? {
+        None => probe.size_bytes,
+        known => known,
+    };
+    report.begin(&format!("capturing {unit}"), size_bytes);
     let captured = capture(host, session, locked, request, report);
     report.end();
     let (captured, stored_bytes) = captured?;
@@ -115,6 +119,16 @@ pub(super) fn take(
         stored_bytes,
         seconds: start.elapsed().as_secs_f64(),
     })
+}
+
+/// Returns how large the unit's newest snapshot is, as an estimate of the next one.
+fn last_size(host: &Host, unit: &UnitAddress) -> Result<Option<u64>> {
+    let unit = unit.to_string();
+    let Some(last) = host.index().generations_of(&unit)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let roots = host.index().roots_of(&last.snapshot)?;
+    Ok(roots.into_iter().find(|root| root.unit == unit).map(|root| root.size_bytes))
 }
 
 fn capture(
