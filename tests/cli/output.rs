@@ -1,0 +1,173 @@
+//! Where output goes, and what happens when it cannot go there.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::support::sandbox::{Sandbox, run};
+
+#[test]
+fn a_reader_that_has_gone_ends_a_command_quietly() {
+    let sandbox = Sandbox::new();
+    let unit = sandbox.www();
+    sandbox.write("www/large", vec![b'x'; 1 << 20]);
+    sandbox.succeed(&["snapshot", &unit]);
+    let commands: [&[&str]; 8] = [
+        &["units"],
+        &["ls", &unit],
+        &["ls", &unit, "--json"],
+        &["cat", &unit, "large"],
+        &["export", &unit, "-o", "-"],
+        &["completions", "bash"],
+        &["diff", &unit, &unit],
+        &["--help"],
+    ];
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = sandbox
+            .command(arguments)
+            .stdout(writer)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!((status.code(), stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_a_failure() {
+    let sandbox = Sandbox::new();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut command = sandbox.command(&["plugins"]);
+    let child = command.stdout(full).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("dysno: cannot write to the standard output\n"), "{stderr}");
+}
+
+#[test]
+fn quiet_says_nothing_of_what_went_well() {
+    let sandbox = Sandbox::new();
+    let unit = sandbox.www();
+    assert_eq!(sandbox.succeed(&["-q", "snapshot", &unit]), "");
+    assert_ne!(sandbox.succeed(&["-q", "generations"]), "");
+    let mut command = sandbox.command(&["snapshot", &unit]);
+    assert_eq!(run(command.env("DYSNO_LOG", "quiet"), &[]).stdout, b"");
+}
+
+#[test]
+fn verbose_tells_of_each_step() {
+    let sandbox = Sandbox::new();
+    let unit = sandbox.www();
+    let ran = sandbox.run(&["snapshot", &unit, "-v"]);
+    assert!(ran.stderr.starts_with(&format!("capturing {unit}\n")), "{}", ran.stderr);
+    let ran = sandbox.run(&["snapshot", &unit, "-vv"]);
+    assert!(ran.stderr.contains("debug: the state directory is "), "{}", ran.stderr);
+    let ran = sandbox.run(&["snapshot", &unit, "--progress", "always"]);
+    assert!(ran.stderr.contains(&format!("capturing {unit}\n")), "{}", ran.stderr);
+}
+
+#[test]
+fn what_would_command_a_terminal_is_escaped() {
+    let sandbox = Sandbox::new();
+    let unit = sandbox.www();
+    sandbox.write("www/\u{1b}[2J", "");
+    sandbox.succeed(&["snapshot", &unit, "--reason", "\u{1b}[31m"]);
+    for command in [&["generations"][..], &["ls", &unit], &["show", &unit]] {
+        let text = sandbox.succeed(command);
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+        assert!(text.contains("\\u{1b}["), "{text:?}");
+    }
+}
+
+/// Runs a restore on a terminal where somebody types `answer`; returns the exit code.
+fn restore_on_a_terminal(sandbox: &Sandbox, unit: &str, answer: &str) -> Option<i32> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let mut terminal = File::from(OwnedFd::from(master));
+    let mut child = sandbox
+        .command(&["restore", &format!("{unit}@1")])
+        .stdin(slave.try_clone().unwrap())
+        .stderr(slave)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut shown = String::new();
+    while !shown.contains("? [y/N] ") {
+        let mut buffer = [0; 1024];
+        let n = terminal.read(&mut buffer).unwrap();
+        shown.push_str(str::from_utf8(&buffer[..n]).unwrap());
+    }
+    assert!(shown.starts_with("replace the state of directory:"), "{shown}");
+    terminal.write_all(answer.as_bytes()).unwrap();
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn on_a_terminal_only_a_yes_is_a_yes() {
+    let sandbox = Sandbox::new();
+    let unit = sandbox.www();
+    sandbox.succeed(&["snapshot", &unit]);
+    sandbox.write("www/index.html", "live\n");
+    for answer in ["\n", "n\n", "yess\n"] {
+        assert_eq!(restore_on_a_terminal(&sandbox, &unit, answer), Some(2), "{answer:?}");
+        assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"live\n");
+    }
+    assert_eq!(restore_on_a_terminal(&sandbox, &unit, "y\n"), Some(0));
+    assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"hello\n");
+}
+
+#[test]
+fn ctrl_c_at_the_question_ends_the_program() {
+    let sandbox = Sandbox::new();
+    let unit = sandbox.www();
+    sandbox.succeed(&["snapshot", &unit]);
+    sandbox.write("www/index.html", "live\n");
+    // The terminal is not the child's controlling one, so the signal comes by hand.
+    let (code, signal) = interrupt_at_the_question(&sandbox, &unit);
+    assert_eq!((code, signal), (None, Some(2)));
+    assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"live\n");
+}
+
+fn interrupt_at_the_question(sandbox: &Sandbox, unit: &str) -> (Option<i32>, Option<i32>) {
+    use std::os::unix::process::ExitStatusExt;
+
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let mut terminal = File::from(OwnedFd::from(master));
+    let mut child = sandbox
+        .command(&["restore", unit])
+        .stdin(slave.try_clone().unwrap())
+        .stderr(slave)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut buffer = [0; 1024];
+    let mut shown = String::new();
+    while !shown.contains("? [y/N] ") {
+        let n = terminal.read(&mut buffer).unwrap();
+        shown.push_str(str::from_utf8(&buffer[..n]).unwrap());
+    }
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::Signal::INT,
+    )
+    .unwrap();
+    let status = child.wait().unwrap();
+    (status.code(), status.signal())
+}
