@@ -57,6 +57,11 @@ pub(super) struct Globals {
 }
 
 impl Globals {
+    /// Returns how results are printed.
+    pub(super) fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Text }
+    }
+
     /// Options win over `DYSNO_LOG`.
     fn verbosity(&self) -> Result<Verbosity> {
         match (self.quiet, self.verbose) {
@@ -123,7 +128,7 @@ impl App {
 
     /// Returns how results are printed.
     pub(super) fn format(&self) -> Format {
-        if self.globals.json { Format::Json } else { Format::Text }
+        self.globals.format()
     }
 
     /// Returns where the configuration is read from; none where there is no home directory to look in.

@@ -1,7 +1,7 @@
 //! Why a command failed: the message, its causes and the exit code.
 
 use std::error::Error as StdError;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use plugins::tree::Digest;
@@ -250,6 +250,10 @@ fn exit_of(error: &(dyn StdError + 'static)) -> Exit {
             StoreError::Damaged { .. } | StoreError::Missing { .. } => Exit::Damaged,
             StoreError::Locked { .. } => Exit::Locked,
             StoreError::Newer { .. } => Exit::Refused,
+            // The state directory that was named holds something else.
+            StoreError::File { source, .. } if source.kind() == ErrorKind::DirectoryNotEmpty => {
+                Exit::Refused
+            }
             _ => Exit::Failed,
         };
     }

@@ -10,48 +10,78 @@ use crate::support::sandbox::Sandbox;
 fn a_unit_goes_in_and_out_of_service() {
     let sandbox = Sandbox::new();
     let unit = format!("directory:{}", sandbox.text("new"));
-    sandbox.check(&["activate", &unit], expect![[r#"
+    sandbox.check(
+        &["activate", &unit],
+        expect![[r#"
         directory:[dir]/new: active, with new state
-    "#]]);
+    "#]],
+    );
     assert!(sandbox.path("new").is_dir());
-    sandbox.check(&["activate", &unit], expect![[r#"
+    sandbox.check(
+        &["activate", &unit],
+        expect![[r#"
         directory:[dir]/new: was active already
-    "#]]);
-    sandbox.check(&["deactivate", &unit], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["deactivate", &unit],
+        expect![[r#"
         directory:[dir]/new: deactivated; its state is still there
-    "#]]);
-    sandbox.check(&["deactivate", &unit], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["deactivate", &unit],
+        expect![[r#"
         directory:[dir]/new: was not active
-    "#]]);
+    "#]],
+    );
     assert!(sandbox.path("new").is_dir());
-    sandbox.check(&["purge", &unit, "--yes"], expect![[r#"
+    sandbox.check(
+        &["purge", &unit, "--yes"],
+        expect![[r#"
         directory:[dir]/new: purged; its last state is generation 1, snapshot [id]
-    "#]]);
+    "#]],
+    );
     assert!(!sandbox.path("new").exists());
-    sandbox.check(&["purge", "--all"], expect![[r#"
+    sandbox.check(
+        &["purge", "--all"],
+        expect![[r#"
         there is nothing to purge
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_snapshot_is_a_generation_where_something_changed() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
-    sandbox.check(&["snapshot", &unit, "--reason", "first"], expect![[r#"
+    sandbox.check(
+        &["snapshot", &unit, "--reason", "first"],
+        expect![[r#"
         directory:[dir]/www: generation 1, snapshot [id], 13 B, [bytes] added, [seconds]
-    "#]]);
-    sandbox.check(&["snapshot", &unit], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["snapshot", &unit],
+        expect![[r#"
         directory:[dir]/www: nothing changed since generation 1, snapshot [id], [seconds]
-    "#]]);
+    "#]],
+    );
     sandbox.write("www/index.html", "other\n");
-    sandbox.check(&["snapshot", &unit, &unit], expect![[r#"
+    sandbox.check(
+        &["snapshot", &unit, &unit],
+        expect![[r#"
         directory:[dir]/www: generation 2, snapshot [id], 13 B, [bytes] added, [seconds]
-    "#]]);
-    sandbox.check(&["generations", &unit], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["generations", &unit],
+        expect![[r#"
         GENERATION  TIME  KIND  SIZE  SNAPSHOT  PINS  REASON
         directory:[dir]/www@2  [time]  manual  13 B  [id]  -
         directory:[dir]/www@1  [time]  manual  13 B  [id]  -  first
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -60,17 +90,23 @@ fn a_restore_brings_back_what_was_and_undo_what_it_displaced() {
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
     sandbox.write("www/index.html", "changed\n");
-    sandbox.check(&["restore", &format!("{unit}@1"), "-y"], expect![[r#"
+    sandbox.check(
+        &["restore", &format!("{unit}@1"), "-y"],
+        expect![[r#"
         directory:[dir]/www: restored generation 1, snapshot [id], [seconds]
         what was there before is generation 2
         it is also kept as [dir]/.www.dysno-[tag] until the next restore or gc
         to go back: dysno restore --undo directory:[dir]/www
-    "#]]);
+    "#]],
+    );
     assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"hello\n");
-    sandbox.check(&["restore", "--undo", &unit, "-y"], expect![[r#"
+    sandbox.check(
+        &["restore", "--undo", &unit, "-y"],
+        expect![[r#"
         directory:[dir]/www: the displaced state is back, [seconds]
         what was there before is generation 3
-    "#]]);
+    "#]],
+    );
     assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"changed\n");
 }
 
@@ -80,9 +116,12 @@ fn a_snapshot_can_become_another_unit() {
     let unit = sandbox.database();
     sandbox.succeed(&["snapshot", &unit]);
     let into = format!("sqlite:{}", sandbox.text("copy.db"));
-    sandbox.check(&["restore", &unit, "--into", &into, "-y"], expect![[r#"
+    sandbox.check(
+        &["restore", &unit, "--into", &into, "-y"],
+        expect![[r#"
         sqlite:[dir]/copy.db: restored generation 1, snapshot [id], [seconds]
-    "#]]);
+    "#]],
+    );
     let connection = rusqlite::Connection::open(sandbox.path("copy.db")).unwrap();
     assert_eq!(connection.query_row("SELECT a FROM t", [], |row| row.get(0)), Ok(1));
 }
@@ -92,10 +131,13 @@ fn a_group_is_captured_together() {
     let sandbox = Sandbox::new();
     let (www, database) = (sandbox.www(), sandbox.database());
     sandbox.write("dysno.toml", format!("[group.shop]\nunits = [{www:?}, {database:?}]\n"));
-    sandbox.check(&["snapshot", "--group", "shop"], expect![[r#"
-        directory:[dir]/www: generation 1, snapshot [id], 13 B, [bytes] added, [seconds]
-        sqlite:[dir]/app.db: generation 1, snapshot [id], [seconds] KiB, [bytes] added, [seconds]
-    "#]]);
+    sandbox.check(
+        &["snapshot", "--group", "shop"],
+        expect![[r#"
+            directory:[dir]/www: generation 1, snapshot [id], 13 B, [bytes] added, [seconds]
+            sqlite:[dir]/app.db: generation 1, snapshot [id], 8.0 KiB, [bytes] added, [seconds]
+        "#]],
+    );
 }
 
 #[test]
@@ -108,35 +150,50 @@ fn deploy_follows_the_configuration() {
             "[unit.\"directory:{a}\"]\nrequires = [\"directory:{b}\"]\n[unit.\"directory:{b}\"]\n"
         ),
     );
-    sandbox.check(&["deploy"], expect![[r#"
+    sandbox.check(
+        &["deploy"],
+        expect![[r#"
         directory:[dir]/b: active, with new state
         directory:[dir]/a: active, with new state
         0 units as before
-    "#]]);
+    "#]],
+    );
     sandbox.write("dysno.toml", format!("[unit.\"directory:{b}\"]\n"));
-    sandbox.check(&["deploy"], expect![[r#"
+    sandbox.check(
+        &["deploy"],
+        expect![[r#"
         directory:[dir]/a: deactivated, for it is no longer configured; its state is still there
         1 unit as before
-    "#]]);
-    sandbox.check(&["units"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["units"],
+        expect![[r#"
         UNIT  STATE  CONFIGURED  LATEST  TIME
         directory:[dir]/a  garbage  no  -  -
         directory:[dir]/b  active  yes  -  -
-    "#]]);
-    sandbox.check(&["snapshot", "--all"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["snapshot", "--all"],
+        expect![[r#"
         directory:[dir]/b: generation 1, snapshot [id], 0 B, [bytes] added, [seconds]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_shell_has_the_unit_in_its_environment_and_hands_on_its_status() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
-    sandbox.check(&["shell", &unit, "-c", "pwd; echo $DYSNO_UNIT; exit 7"], expect![[r#"
+    sandbox.check(
+        &["shell", &unit, "-c", "pwd; echo $DYSNO_UNIT; exit 7"],
+        expect![[r#"
         [dir]/www
         directory:[dir]/www
         [exit 7]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -158,7 +215,9 @@ fn one_looks_into_snapshots_without_restoring() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
-    sandbox.check(&["show", &unit], expect![[r#"
+    sandbox.check(
+        &["show", &unit],
+        expect![[r#"
         snapshot: [id]
         unit:  directory:[dir]/www
         plugin:  directory
@@ -167,21 +226,31 @@ fn one_looks_into_snapshots_without_restoring() {
         files:  2
           img/logo, 7 B
           index.html, 6 B
-    "#]]);
-    sandbox.check(&["ls", &unit], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["ls", &unit],
+        expect![[r#"
         .
         img
         img/logo
         index.html
         start
-    "#]]);
-    sandbox.check(&["ls", &unit, "img/"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["ls", &unit, "img/"],
+        expect![[r#"
         img
         img/logo
-    "#]]);
-    sandbox.check(&["cat", &unit, "/img/logo"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["cat", &unit, "/img/logo"],
+        expect![[r#"
         a logo
-    "#]]);
+    "#]],
+    );
     let long = sandbox.succeed(&["ls", "-l", &unit]);
     let modes: Vec<_> = long.lines().map(|line| &line[..10]).collect();
     assert_eq!(modes, ["drwxr-xr-x", "drwxr-xr-x", "-rw-r--r--", "-rw-r--r--", "lrwxrwxrwx"]);
@@ -190,12 +259,15 @@ fn one_looks_into_snapshots_without_restoring() {
     sandbox.write("www/new", "");
     fs::remove_file(sandbox.path("www/start")).unwrap();
     sandbox.succeed(&["snapshot", &unit]);
-    sandbox.check(&["diff", &format!("{unit}@1"), &format!("{unit}@latest")], expect![[r#"
+    sandbox.check(
+        &["diff", &format!("{unit}@1"), &format!("{unit}@latest")],
+        expect![[r#"
         m .
         ~ img/logo, 7 B to 14 B
         + new, 0 B
         - start
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -206,36 +278,60 @@ fn a_pin_keeps_what_gc_would_forget() {
         sandbox.write("www/index.html", content);
         sandbox.succeed(&["snapshot", &unit]);
     }
-    sandbox.check(&["pin", &format!("{unit}@1"), "release"], expect![[r#"
+    sandbox.check(
+        &["pin", &format!("{unit}@1"), "release"],
+        expect![[r#"
         snapshot [id] is pinned as release
-    "#]]);
-    sandbox.check(&["gc", "--keep-last", "1", "--dry-run"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["gc", "--keep-last", "1", "--dry-run"],
+        expect![[r#"
         GENERATION  TIME  WOULD BE  BECAUSE
         directory:[dir]/www@3  [time]  kept  it is the current one; last 1
         directory:[dir]/www@2  [time]  forgotten  no rule keeps it
         directory:[dir]/www@1  [time]  kept  it is pinned
         would forget 1 generation, delete 1 snapshot and free at least [bytes]
-    "#]]);
-    sandbox.check(&["gc", "--older-than", "30d"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["gc", "--older-than", "30d"],
+        expect![[r#"
         forgot 0 generations, kept 3, deleted 0 snapshots, freed [bytes]
-    "#]]);
-    sandbox.check(&["gc", "--keep-last", "1"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["gc", "--keep-last", "1"],
+        expect![[r#"
         forgot 1 generation, kept 2, deleted 1 snapshot, freed [bytes]
-    "#]]);
-    sandbox.check(&["generations"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["generations"],
+        expect![[r#"
         GENERATION  TIME  KIND  SIZE  SNAPSHOT  PINS  REASON
         directory:[dir]/www@3  [time]  manual  8 B  [id]  -
         directory:[dir]/www@1  [time]  manual  8 B  [id]  release
-    "#]]);
-    sandbox.check(&["unpin", "release"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["unpin", "release"],
+        expect![[r#"
         release pins nothing any more
-    "#]]);
-    sandbox.check(&["verify", "--read-data"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["verify", "--read-data"],
+        expect![[r#"
         2 snapshots checked, [bytes] read, no problems
-    "#]]);
-    sandbox.check(&["verify", &unit], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["verify", &unit],
+        expect![[r#"
         1 snapshot checked, structure only, no problems
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -243,9 +339,12 @@ fn a_bundle_goes_to_another_host() {
     let (from, to) = (Sandbox::new(), Sandbox::new());
     let unit = from.www();
     from.succeed(&["snapshot", &unit]);
-    from.check(&["export", &unit, "-o", "www.dysno"], expect![[r#"
-        www.dysno: 1 snapshot, [seconds] KiB
-    "#]]);
+    from.check(
+        &["export", &unit, "-o", "www.dysno"],
+        expect![[r#"
+            www.dysno: 1 snapshot, 6.0 KiB
+        "#]],
+    );
     let bundle = from.text("www.dysno");
     let imported = to.succeed(&["import", &bundle]);
     assert!(imported.starts_with(&format!("{unit}: generation 1, snapshot ")), "{imported}");
@@ -270,9 +369,12 @@ fn a_bundle_goes_through_a_pipe() {
 fn a_good_configuration_is_counted() {
     let sandbox = Sandbox::new();
     sandbox.write("dysno.toml", "[container.web]\nplugin = \"directory\"\n[unit.\"web:/srv\"]\n");
-    sandbox.check(&["check-config"], expect![[r#"
+    sandbox.check(
+        &["check-config"],
+        expect![[r#"
         [dir]/dysno.toml is good: 1 container, 1 unit, 0 groups
-    "#]]);
+    "#]],
+    );
     assert!(!sandbox.state_dir().exists());
 }
 

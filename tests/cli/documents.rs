@@ -8,7 +8,9 @@ use crate::support::sandbox::Sandbox;
 fn snapshot_and_generations() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
-    sandbox.check_json(&["snapshot", &unit, "--reason", "why"], expect![[r#"
+    sandbox.check_json(
+        &["snapshot", &unit, "--reason", "why"],
+        expect![[r#"
         [
           {
             "created": true,
@@ -19,14 +21,20 @@ fn snapshot_and_generations() {
             "stored_bytes": "[bytes]",
             "unit": "directory:[dir]/www"
           }
-        ]"#]]);
-    sandbox.check_json(&["pin", &unit, "p"], expect![[r#"
+        ]"#]],
+    );
+    sandbox.check_json(
+        &["pin", &unit, "p"],
+        expect![[r#"
         {
           "name": "p",
           "snapshot": "[id]",
           "unit": "directory:[dir]/www"
-        }"#]]);
-    sandbox.check_json(&["generations"], expect![[r#"
+        }"#]],
+    );
+    sandbox.check_json(
+        &["generations"],
+        expect![[r#"
         [
           {
             "generation": 1,
@@ -41,11 +49,15 @@ fn snapshot_and_generations() {
             "time": "[time]",
             "unit": "directory:[dir]/www"
           }
-        ]"#]]);
-    sandbox.check_json(&["unpin", "p"], expect![[r#"
+        ]"#]],
+    );
+    sandbox.check_json(
+        &["unpin", "p"],
+        expect![[r#"
         {
           "name": "p"
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
@@ -54,7 +66,9 @@ fn restore_and_undo() {
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
     sandbox.write("www/index.html", "changed\n");
-    sandbox.check_json(&["restore", &unit, "-y"], expect![[r#"
+    sandbox.check_json(
+        &["restore", &unit, "-y"],
+        expect![[r#"
         {
           "generation": 1,
           "kept_at": "[dir]/.www.dysno-[tag]",
@@ -63,8 +77,11 @@ fn restore_and_undo() {
           "seconds": "[seconds]",
           "snapshot": "[id]",
           "unit": "directory:[dir]/www"
-        }"#]]);
-    sandbox.check_json(&["restore", "--undo", &unit, "-y"], expect![[r#"
+        }"#]],
+    );
+    sandbox.check_json(
+        &["restore", "--undo", &unit, "-y"],
+        expect![[r#"
         {
           "generation": null,
           "kept_at": null,
@@ -73,9 +90,12 @@ fn restore_and_undo() {
           "seconds": "[seconds]",
           "snapshot": null,
           "unit": "directory:[dir]/www"
-        }"#]]);
+        }"#]],
+    );
     let into = format!("directory:{}", sandbox.text("elsewhere"));
-    sandbox.check_json(&["restore", &unit, "--into", &into, "-y"], expect![[r#"
+    sandbox.check_json(
+        &["restore", &unit, "--into", &into, "-y"],
+        expect![[r#"
         {
           "generation": 1,
           "kept_at": null,
@@ -84,22 +104,28 @@ fn restore_and_undo() {
           "seconds": "[seconds]",
           "snapshot": "[id]",
           "unit": "directory:[dir]/elsewhere"
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
 fn activate_deactivate_and_purge() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
-    sandbox.check_json(&["activate", &unit], expect![[r#"
+    sandbox.check_json(
+        &["activate", &unit],
+        expect![[r#"
         [
           {
             "created": false,
             "unit": "directory:[dir]/www",
             "was_active": false
           }
-        ]"#]]);
-    sandbox.check_json(&["units"], expect![[r#"
+        ]"#]],
+    );
+    sandbox.check_json(
+        &["units"],
+        expect![[r#"
         [
           {
             "configured": false,
@@ -110,29 +136,38 @@ fn activate_deactivate_and_purge() {
             "state": "active",
             "unit": "directory:[dir]/www"
           }
-        ]"#]]);
-    sandbox.check_json(&["deactivate", &unit], expect![[r#"
+        ]"#]],
+    );
+    sandbox.check_json(
+        &["deactivate", &unit],
+        expect![[r#"
         [
           {
             "unit": "directory:[dir]/www",
             "was_active": true
           }
-        ]"#]]);
-    sandbox.check_json(&["purge", "--all", "-y"], expect![[r#"
+        ]"#]],
+    );
+    sandbox.check_json(
+        &["purge", "--all", "-y"],
+        expect![[r#"
         [
           {
             "generation": 1,
             "safety_snapshot": "[id]",
             "unit": "directory:[dir]/www"
           }
-        ]"#]]);
+        ]"#]],
+    );
 }
 
 #[test]
 fn deploy() {
     let sandbox = Sandbox::new();
     sandbox.write("dysno.toml", format!("[unit.\"directory:{}\"]\n", sandbox.text("a")));
-    sandbox.check_json(&["deploy"], expect![[r#"
+    sandbox.check_json(
+        &["deploy"],
+        expect![[r#"
         {
           "activated": [
             {
@@ -143,14 +178,18 @@ fn deploy() {
           ],
           "deactivated": [],
           "unchanged": []
-        }"#]]);
-    sandbox.check_json(&["check-config"], expect![[r#"
+        }"#]],
+    );
+    sandbox.check_json(
+        &["check-config"],
+        expect![[r#"
         {
           "config": "[dir]/dysno.toml",
           "containers": 0,
           "groups": 0,
           "units": 1
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
@@ -158,7 +197,9 @@ fn status() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
-    sandbox.check_json(&["status"], expect![[r#"
+    sandbox.check_json(
+        &["status"],
+        expect![[r#"
         {
           "activation": null,
           "store": {
@@ -184,7 +225,8 @@ fn status() {
               "version": null
             }
           ]
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
@@ -192,7 +234,9 @@ fn show_ls_and_diff() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
-    sandbox.check_json(&["show", &unit], expect![[r#"
+    sandbox.check_json(
+        &["show", &unit],
+        expect![[r#"
         {
           "attributes": {},
           "entries": 5,
@@ -215,8 +259,11 @@ fn show_ls_and_diff() {
             }
           ],
           "unit": "directory:[dir]/www"
-        }"#]]);
-    sandbox.check_json(&["ls", &unit, "img"], expect![[r#"
+        }"#]],
+    );
+    sandbox.check_json(
+        &["ls", &unit, "img"],
+        expect![[r#"
         [
           {
             "group": "[group]",
@@ -238,10 +285,13 @@ fn show_ls_and_diff() {
             "size_bytes": 7,
             "type": "file"
           }
-        ]"#]]);
+        ]"#]],
+    );
     sandbox.write("www/index.html", "longer than before\n");
     sandbox.succeed(&["snapshot", &unit]);
-    sandbox.check_json(&["diff", &format!("{unit}@1"), &unit], expect![[r#"
+    sandbox.check_json(
+        &["diff", &format!("{unit}@1"), &unit],
+        expect![[r#"
         [
           {
             "after_bytes": 19,
@@ -250,7 +300,8 @@ fn show_ls_and_diff() {
             "path": "index.html",
             "path_hex": null
           }
-        ]"#]]);
+        ]"#]],
+    );
     sandbox.check_json(&["diff", &unit, &unit], expect!["[]"]);
 }
 
@@ -261,7 +312,9 @@ fn gc_and_verify() {
     sandbox.succeed(&["snapshot", &unit]);
     sandbox.write("www/index.html", "two\n");
     sandbox.succeed(&["snapshot", &unit]);
-    sandbox.check_json(&["gc", "--keep-last", "1", "-n"], expect![[r#"
+    sandbox.check_json(
+        &["gc", "--keep-last", "1", "-n"],
+        expect![[r#"
         {
           "deleted_snapshots": [
             "[id]"
@@ -288,14 +341,18 @@ fn gc_and_verify() {
               "unit": "directory:[dir]/www"
             }
           ]
-        }"#]]);
-    sandbox.check_json(&["verify"], expect![[r#"
+        }"#]],
+    );
+    sandbox.check_json(
+        &["verify"],
+        expect![[r#"
         {
           "bytes_checked": "[bytes]",
           "data_read": false,
           "problems": [],
           "snapshots_checked": 2
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
@@ -307,7 +364,9 @@ fn export_and_import() {
     let size_bytes = std::fs::metadata(sandbox.path("b")).unwrap().len();
     assert_eq!(document["size_bytes"], size_bytes);
     assert_eq!(document["snapshots"].as_array().unwrap().len(), 1);
-    sandbox.check_json(&["import", "b"], expect![[r#"
+    sandbox.check_json(
+        &["import", "b"],
+        expect![[r#"
         [
           {
             "created": false,
@@ -316,7 +375,8 @@ fn export_and_import() {
             "snapshot": "[id]",
             "unit": "sqlite:[dir]/app.db"
           }
-        ]"#]]);
+        ]"#]],
+    );
 }
 
 #[test]
@@ -345,7 +405,9 @@ fn a_failure_is_a_document_too() {
           }
         }
         [exit 2]"#]]);
-    sandbox.check_json(&["snapshot", "--al"], expect![[r#"
+    sandbox.check_json(
+        &["snapshot", "--al"],
+        expect![[r#"
         {
           "error": {
             "causes": [],
@@ -354,8 +416,11 @@ fn a_failure_is_a_document_too() {
             "message": "unexpected argument '--al' found"
           }
         }
-        [exit 2]"#]]);
-    sandbox.check_json(&["import", "missing"], expect![[r#"
+        [exit 2]"#]],
+    );
+    sandbox.check_json(
+        &["import", "missing"],
+        expect![[r#"
         {
           "error": {
             "affects": [],
@@ -367,7 +432,8 @@ fn a_failure_is_a_document_too() {
             "message": "cannot open missing"
           }
         }
-        [exit 1]"#]]);
+        [exit 1]"#]],
+    );
 }
 
 #[test]
@@ -375,15 +441,18 @@ fn a_document_that_cannot_be_finished_is_not_begun() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
-    sandbox.check_json(&["ls", &unit, "nothing/here"], expect![[r#"
-        {
-          "error": {
-            "affects": [],
-            "causes": [],
-            "exit_code": 2,
-            "hint": "`dysno ls 2fd8388a6576` lists what is in it",
-            "message": "cannot read nothing/here in snapshot [id]: there is nothing by that name"
-          }
-        }
-        [exit 2]"#]]);
+    sandbox.check_json(
+        &["ls", &unit, "nothing/here"],
+        expect![[r#"
+            {
+              "error": {
+                "affects": [],
+                "causes": [],
+                "exit_code": 2,
+                "hint": "`dysno ls [id]` lists what is in it",
+                "message": "cannot read nothing/here in snapshot [id]: there is nothing by that name"
+              }
+            }
+            [exit 2]"#]],
+    );
 }

@@ -13,8 +13,8 @@ fn a_failure_ends_with_1_and_leaves_no_half_file() {
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
     sandbox.check(&["export", &unit, "-o", "missing/b"], expect![[r#"
-        dysno: cannot write to missing
-          because: No such file or directory (os error 2) at path "[dir]/missing/.dysno-export-nDln6T"
+        dysno: cannot open missing
+          because: No such file or directory (os error 2)
         [exit 1]
     "#]]);
     let bundle = sandbox.write("b", "the old bundle");

@@ -1,17 +1,22 @@
 //! What is refused, with 2, before anything is touched.
 
+use dysno::store::Root;
 use expect_test::expect;
+use plugins::tree::{Digest, Profile};
 
 use crate::support::sandbox::Sandbox;
 
 #[test]
 fn unknown_units_and_containers() {
     let sandbox = Sandbox::new();
-    sandbox.check(&["snapshot", "directory:/does/not/exist"], expect![[r#"
+    sandbox.check(
+        &["snapshot", "directory:/does/not/exist"],
+        expect![[r#"
         dysno: cannot capture directory:/does/not/exist: it has no state
         hint: check the unit's name; `dysno activate directory:/does/not/exist` creates its state
         [exit 2]
-    "#]]);
+    "#]],
+    );
     sandbox.check(&["snapshot", "nope:main"], expect![[r#"
         dysno: cannot find the container nope: there are directory, postgres, sqlite
         hint: a unit is CONTAINER:COMPONENT; configure a container as [container.nope], or use a kind's own name
@@ -33,21 +38,30 @@ fn unknown_units_and_containers() {
         hint: `dysno units` lists the units that are known
         [exit 2]
     "#]]);
-    sandbox.check(&["show", "directory:/none"], expect![[r#"
+    sandbox.check(
+        &["show", "directory:/none"],
+        expect![[r#"
         dysno: cannot find a generation of directory:/none: it was never captured here
         hint: run `dysno snapshot directory:/none` first
         [exit 2]
-    "#]]);
-    sandbox.check(&["snapshot", "--group", "shop"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["snapshot", "--group", "shop"],
+        expect![[r#"
         dysno: cannot find the group shop: none is configured
         hint: groups are configured as [group.NAME] with units = [...]
         [exit 2]
-    "#]]);
-    sandbox.check(&["snapshot", "--all"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["snapshot", "--all"],
+        expect![[r#"
         dysno: cannot capture all units: none is configured or active
         hint: name the units, or configure them
         [exit 2]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -63,48 +77,96 @@ fn unknown_generations_snapshots_and_paths() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
-    sandbox.check(&["restore", &format!("{unit}@7"), "-y"], expect![[r#"
+    sandbox.check(
+        &["restore", &format!("{unit}@7"), "-y"],
+        expect![[r#"
         dysno: cannot find generation 7 of directory:[dir]/www: there are 1
         hint: `dysno generations directory:[dir]/www` tells them apart
         [exit 2]
-    "#]]);
-    sandbox.check(&["show", "abc"], expect![[r#"
-        dysno: cannot read "abc" as a snapshot: expected UNIT, UNIT@N or at least [bytes]
-        hint: a snapshot is named by UNIT, UNIT@N, UNIT@latest or its id, such as postgres:main@3
-        [exit 2]
-    "#]]);
-    sandbox.check(&["show", "ABCDEF"], expect![[r#"
-        dysno: cannot read "ABCDEF" as a snapshot: expected UNIT, UNIT@N or at least [bytes]
-        hint: a snapshot is named by UNIT, UNIT@N, UNIT@latest or its id, such as postgres:main@3
-        [exit 2]
-    "#]]);
-    sandbox.check(&["show", "000000"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["show", "abc"],
+        expect![[r#"
+            dysno: cannot read "abc" as a snapshot: expected UNIT, UNIT@N or at least 6 digits of a snapshot's id
+            hint: a snapshot is named by UNIT, UNIT@N, UNIT@latest or its id, such as postgres:main@3
+            [exit 2]
+        "#]],
+    );
+    sandbox.check(
+        &["show", "ABCDEF"],
+        expect![[r#"
+            dysno: cannot read "ABCDEF" as a snapshot: expected UNIT, UNIT@N or at least 6 digits of a snapshot's id
+            hint: a snapshot is named by UNIT, UNIT@N, UNIT@latest or its id, such as postgres:main@3
+            [exit 2]
+        "#]],
+    );
+    sandbox.check(
+        &["show", "000000"],
+        expect![[r#"
         dysno: cannot find a snapshot whose id starts with 000000
         hint: `dysno generations` lists the snapshots
         [exit 2]
-    "#]]);
-    sandbox.check(&["cat", &unit, "img"], expect![[r#"
-        dysno: cannot read img in snapshot [id]: it is no file
-        hint: `dysno ls 75a180aef2ec` lists what is in it
-        [exit 2]
-    "#]]);
-    sandbox.check(&["cat", &unit, "gone"], expect![[r#"
-        dysno: cannot read gone in snapshot [id]: there is nothing by that name
-        hint: `dysno ls 75a180aef2ec` lists what is in it
-        [exit 2]
-    "#]]);
-    sandbox.check(&["ls", &unit, "a/../b"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["cat", &unit, "img"],
+        expect![[r#"
+            dysno: cannot read img in snapshot [id]: it is no file
+            hint: `dysno ls [id]` lists what is in it
+            [exit 2]
+        "#]],
+    );
+    sandbox.check(
+        &["cat", &unit, "gone"],
+        expect![[r#"
+            dysno: cannot read gone in snapshot [id]: there is nothing by that name
+            hint: `dysno ls [id]` lists what is in it
+            [exit 2]
+        "#]],
+    );
+    sandbox.check(
+        &["ls", &unit, "a/../b"],
+        expect![[r#"
         dysno: cannot use "a/../b" as a path in a snapshot
         hint: it is relative to the top of the snapshot, without `..`
         [exit 2]
-    "#]]);
+    "#]],
+    );
     sandbox.check(&["pin", &unit, "../x"], expect![[r#"
         dysno: cannot use "../x" as the name of a pin: it is 1 to 100 letters, digits, -, _ and ., and does not start with a dot
         [exit 2]
     "#]]);
-    sandbox.check(&["unpin", "none"], expect![[r#"
+    sandbox.check(
+        &["unpin", "none"],
+        expect![[r#"
         dysno: cannot unpin "none": no snapshot is pinned by it
         hint: `dysno generations` lists the pins
+        [exit 2]
+    "#]],
+    );
+}
+
+#[test]
+fn an_id_that_is_not_unique() {
+    let sandbox = Sandbox::new();
+    sandbox.succeed(&["units"]);
+    for end in ["0", "1"] {
+        let root = Root {
+            snapshot: Digest::parse(&format!("abcdef{end}{}", "0".repeat(57))).unwrap(),
+            unit: "directory:/srv".into(),
+            profile: Profile::Posix1,
+            manifest_bytes: 1,
+            entries: 1,
+            size_bytes: 1,
+            stored_bytes: 1,
+        };
+        let name = format!("state/store/{}", root.file_name());
+        sandbox.write(&name, root.encode());
+    }
+    sandbox.check(&["show", "abcdef"], expect![[r#"
+        dysno: cannot tell which snapshot abcdef is: [id], [id]
+        hint: give more digits of the id, or UNIT@N
         [exit 2]
     "#]]);
 }
@@ -124,23 +186,31 @@ fn restores_that_make_no_sense() {
         hint: what a restore displaces is kept until the next restore or gc; `dysno generations directory:[dir]/www` lists the safety snapshots
         [exit 2]
     "#]]);
-    sandbox.check(&["restore", "--undo", &format!("{www}@1"), "-y"], expect![[r#"
+    sandbox.check(
+        &["restore", "--undo", &format!("{www}@1"), "-y"],
+        expect![[r#"
         dysno: cannot restore directory:[dir]/www@1: --undo and @N exclude each other
         hint: leave out one of the two
         [exit 2]
-    "#]]);
+    "#]],
+    );
     let at = format!("{www}@1");
-    sandbox.check(&["restore", &at, "--snapshot", "000000", "-y"], expect![[r#"
+    sandbox.check(
+        &["restore", &at, "--snapshot", "000000", "-y"],
+        expect![[r#"
         dysno: cannot restore directory:[dir]/www@1: --snapshot and @N exclude each other
         hint: leave out one of the two
         [exit 2]
-    "#]]);
+    "#]],
+    );
     sandbox.check(&["restore", "abcdef", "-y"], expect![[r#"
         dysno: cannot restore abcdef: "abcdef" is no unit address: it has no colon; expected CONTAINER:COMPONENT, such as postgres:main
         hint: name the unit; --snapshot ID says which state it gets
         [exit 2]
     "#]]);
-    sandbox.check(&["restore", "--undo", &www, "--into", &www], expect![[r#"
+    sandbox.check(
+        &["restore", "--undo", &www, "--into", &www],
+        expect![[r#"
         error: the argument '--undo' cannot be used with '--into <UNIT>'
 
         Usage: dysno restore [OPTIONS] UNIT[@N]
@@ -148,7 +218,8 @@ fn restores_that_make_no_sense() {
 
         For more information, try '--help'.
         [exit 2]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -156,11 +227,14 @@ fn an_active_unit_is_not_purged() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
     sandbox.succeed(&["activate", &unit]);
-    sandbox.check(&["purge", &unit, "-y"], expect![[r#"
+    sandbox.check(
+        &["purge", &unit, "-y"],
+        expect![[r#"
         dysno: cannot purge directory:[dir]/www: it is active
         hint: run `dysno deactivate directory:[dir]/www` first
         [exit 2]
-    "#]]);
+    "#]],
+    );
     assert!(sandbox.path("www/index.html").exists());
 }
 
@@ -171,7 +245,7 @@ fn a_destructive_command_without_a_terminal_asks_for_yes() {
     sandbox.succeed(&["snapshot", &unit]);
     sandbox.write("www/index.html", "live\n");
     sandbox.check(&["restore", &unit], expect![[r#"
-        dysno: cannot replace the state of directory:[dir]/www by generation 1 of directory:[dir]/www, captured [time]: it was not confirmed, and there is no terminal to ask on
+        dysno: cannot replace the state of directory:[dir]/www by its generation 1, captured [time]: it was not confirmed, and there is no terminal to ask on
         hint: give --yes
         [exit 2]
     "#]]);
@@ -191,11 +265,14 @@ fn a_destructive_command_without_a_terminal_asks_for_yes() {
 #[test]
 fn rules_that_keep_nothing() {
     let sandbox = Sandbox::new();
-    sandbox.check(&["gc", "--keep-last", "0"], expect![[r#"
-        dysno: cannot forget all generations: each of the given rules keeps none
-        hint: keep at least [bytes]
-        [exit 2]
-    "#]]);
+    sandbox.check(
+        &["gc", "--keep-last", "0"],
+        expect![[r#"
+            dysno: cannot forget all generations: each of the given rules keeps none
+            hint: keep at least one, for example with --keep-last 1
+            [exit 2]
+        "#]],
+    );
     sandbox.check(&["gc", "--older-than", "soon"], expect![[r#"
         error: invalid value 'soon' for '--older-than <AGE>': expected a number and h, d, w or y, as in 30d
 
@@ -207,7 +284,9 @@ fn rules_that_keep_nothing() {
 #[test]
 fn typos_in_commands_and_flags() {
     let sandbox = Sandbox::new();
-    sandbox.check(&["snapshott"], expect![[r#"
+    sandbox.check(
+        &["snapshott"],
+        expect![[r#"
         error: unrecognized subcommand 'snapshott'
 
           tip: a similar subcommand exists: 'snapshot'
@@ -216,8 +295,11 @@ fn typos_in_commands_and_flags() {
 
         For more information, try '--help'.
         [exit 2]
-    "#]]);
-    sandbox.check(&["gc", "--keep-lost", "1"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["gc", "--keep-lost", "1"],
+        expect![[r#"
         error: unexpected argument '--keep-lost' found
 
           tip: a similar argument exists: '--keep-last'
@@ -226,15 +308,19 @@ fn typos_in_commands_and_flags() {
 
         For more information, try '--help'.
         [exit 2]
-    "#]]);
-    sandbox.check(&["units", "-q", "-v"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["units", "-q", "-v"],
+        expect![[r#"
         error: the argument '--quiet' cannot be used with '--verbose...'
 
         Usage: dysno units --quiet --config <FILE> --state-dir <DIR>
 
         For more information, try '--help'.
         [exit 2]
-    "#]]);
+    "#]],
+    );
     let nothing: [&str; 0] = [];
     assert_eq!(sandbox.run(&nothing).code, Some(2));
 }
@@ -253,11 +339,14 @@ fn a_configuration_with_a_typo_is_named_with_its_line() {
         [exit 2]
     "#]]);
     sandbox.write("dysno.toml", "[unit.\"directory:/a\"]\nrequires = [\"directory:/a\"]\n");
-    sandbox.check(&["check-config"], expect![[r#"
+    sandbox.check(
+        &["check-config"],
+        expect![[r#"
         dysno: cannot order the units: directory:/a require each other
         hint: remove one of their `requires`
         [exit 2]
-    "#]]);
+    "#]],
+    );
     sandbox.write("dysno.toml", "[unit.\"directory:relative\"]\n");
     sandbox.check(&["check-config"], expect![[r#"
         dysno: cannot open the unit directory:relative
@@ -270,11 +359,14 @@ fn a_configuration_with_a_typo_is_named_with_its_line() {
 #[test]
 fn a_configuration_that_was_named_must_be_there() {
     let sandbox = Sandbox::new();
-    sandbox.check(&["units", "--config", "missing.toml"], expect![[r#"
+    sandbox.check(
+        &["units", "--config", "missing.toml"],
+        expect![[r#"
         dysno: cannot read the configuration missing.toml
           because: No such file or directory (os error 2)
         [exit 2]
-    "#]]);
+    "#]],
+    );
     let mut command = sandbox.command(&["check-config"]);
     let ran = crate::support::sandbox::run(
         command.env_remove("DYSNO_CONFIG").env("XDG_CONFIG_HOME", sandbox.path("nowhere")),
@@ -287,12 +379,15 @@ fn a_configuration_that_was_named_must_be_there() {
 fn a_directory_that_holds_something_else_does_not_become_a_store() {
     let sandbox = Sandbox::new();
     sandbox.write("mine/letter", "dear");
-    sandbox.check(&["units", "--state-dir", "mine"], expect![[r#"
-        dysno: cannot make a store in [dir]/mine
-          because: directory not empty
-        hint: the state directory must be empty or a store; choose another one with --state-dir
-        [exit 1]
-    "#]]);
+    sandbox.check(
+        &["units", "--state-dir", "mine"],
+        expect![[r#"
+            dysno: cannot make a store in [dir]/mine
+              because: directory not empty
+            hint: the state directory must be empty or a store; choose another one with --state-dir
+            [exit 2]
+        "#]],
+    );
     assert_eq!(crate::support::sandbox::entries(&sandbox.path("mine")).len(), 1);
 }
 
@@ -305,5 +400,6 @@ fn an_unknown_log_level() {
         dysno: cannot use the environment variable DYSNO_LOG
         hint: it is one of quiet, normal, verbose, debug
         [exit 2]
-    "#]].assert_eq(&sandbox.transcript(&ran));
+    "#]]
+    .assert_eq(&sandbox.transcript(&ran));
 }

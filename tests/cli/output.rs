@@ -2,8 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::support::sandbox::{Sandbox, run};
@@ -27,12 +29,8 @@ fn a_reader_that_has_gone_ends_a_command_quietly() {
     for arguments in commands {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut child = sandbox
-            .command(arguments)
-            .stdout(writer)
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            sandbox.command(arguments).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = String::new();
         child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         let status = child.wait().unwrap();
@@ -45,7 +43,7 @@ fn a_full_disk_is_a_failure() {
     let sandbox = Sandbox::new();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut command = sandbox.command(&["plugins"]);
-    let child = command.stdout(full).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let child = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -87,20 +85,20 @@ fn what_would_command_a_terminal_is_escaped() {
     }
 }
 
-/// Runs a restore on a terminal where somebody types `answer`; returns the exit code.
-fn restore_on_a_terminal(sandbox: &Sandbox, unit: &str, answer: &str) -> Option<i32> {
+/// Starts a restore on a terminal and waits until it asks; returns it and the user's side of the terminal.
+fn restore_on_a_terminal(sandbox: &Sandbox, unit: &str) -> (Child, File) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = openpt(flags).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();
     let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-    let mut terminal = File::from(OwnedFd::from(master));
-    let mut child = sandbox
+    let mut terminal = File::from(master);
+    let child = sandbox
         .command(&["restore", &format!("{unit}@1")])
         .stdin(slave.try_clone().unwrap())
         .stderr(slave)
-        .stdout(std::process::Stdio::null())
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let mut shown = String::new();
@@ -110,8 +108,7 @@ fn restore_on_a_terminal(sandbox: &Sandbox, unit: &str, answer: &str) -> Option<
         shown.push_str(str::from_utf8(&buffer[..n]).unwrap());
     }
     assert!(shown.starts_with("replace the state of directory:"), "{shown}");
-    terminal.write_all(answer.as_bytes()).unwrap();
-    child.wait().unwrap().code()
+    (child, terminal)
 }
 
 #[test]
@@ -120,11 +117,16 @@ fn on_a_terminal_only_a_yes_is_a_yes() {
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
     sandbox.write("www/index.html", "live\n");
-    for answer in ["\n", "n\n", "yess\n"] {
-        assert_eq!(restore_on_a_terminal(&sandbox, &unit, answer), Some(2), "{answer:?}");
+    let answer = |answer: &str| {
+        let (mut child, mut terminal) = restore_on_a_terminal(&sandbox, &unit);
+        terminal.write_all(answer.as_bytes()).unwrap();
+        child.wait().unwrap().code()
+    };
+    for no in ["\n", "n\n", "yess\n"] {
+        assert_eq!(answer(no), Some(2), "{no:?}");
         assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"live\n");
     }
-    assert_eq!(restore_on_a_terminal(&sandbox, &unit, "y\n"), Some(0));
+    assert_eq!(answer("y\n"), Some(0));
     assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"hello\n");
 }
 
@@ -134,40 +136,10 @@ fn ctrl_c_at_the_question_ends_the_program() {
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
     sandbox.write("www/index.html", "live\n");
+    let (mut child, _terminal) = restore_on_a_terminal(&sandbox, &unit);
     // The terminal is not the child's controlling one, so the signal comes by hand.
-    let (code, signal) = interrupt_at_the_question(&sandbox, &unit);
-    assert_eq!((code, signal), (None, Some(2)));
-    assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"live\n");
-}
-
-fn interrupt_at_the_question(sandbox: &Sandbox, unit: &str) -> (Option<i32>, Option<i32>) {
-    use std::os::unix::process::ExitStatusExt;
-
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let master = openpt(flags).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap();
-    let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-    let mut terminal = File::from(OwnedFd::from(master));
-    let mut child = sandbox
-        .command(&["restore", unit])
-        .stdin(slave.try_clone().unwrap())
-        .stderr(slave)
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut buffer = [0; 1024];
-    let mut shown = String::new();
-    while !shown.contains("? [y/N] ") {
-        let n = terminal.read(&mut buffer).unwrap();
-        shown.push_str(str::from_utf8(&buffer[..n]).unwrap());
-    }
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&child),
-        rustix::process::Signal::INT,
-    )
-    .unwrap();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = child.wait().unwrap();
-    (status.code(), status.signal())
+    assert_eq!((status.code(), status.signal()), (None, Some(Signal::INT.as_raw())));
+    assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"live\n");
 }

@@ -48,18 +48,21 @@ pub(crate) fn normal_json(value: &mut Value, directory: &Path) {
 
 fn normal_line(line: &str) -> String {
     let mut words: Vec<String> = Vec::new();
-    for word in line.split(' ') {
-        let is_padding = word.is_empty() && words.last().is_some_and(|last| last == " ");
-        match word.is_empty() && !words.is_empty() {
-            true if is_padding => {}
-            // Columns are as wide as the temporary directory's name; one sign for any padding.
-            true => words.push(" ".to_owned()),
-            false => words.push(normal_word(word)),
+    let mut rest = line.split(' ').peekable();
+    while let Some(word) = rest.next() {
+        let is_duration = rest.peek().is_some_and(|next| next.trim_end_matches(',') == "s");
+        // Columns are as wide as the temporary directory's name; one sign for any padding.
+        let is_padding = word.is_empty() && !words.is_empty();
+        let is_padded = words.last().is_some_and(|last| last == " ");
+        match (is_padding, is_padded) {
+            (true, true) => {}
+            (true, false) => words.push(" ".to_owned()),
+            (false, _) if is_duration => words.push("[seconds]".to_owned()),
+            (false, _) => words.push(normal_word(word)),
         }
     }
     let line = words.join(" ").replace("   ", "  ").trim_end().to_owned();
-    let line = line.replace("[date] [clock]", "[time]");
-    let line = line.replace("[seconds] s", "[seconds]");
+    let line = line.replace("[date] [clock]", "[time]").replace("[seconds] s", "[seconds]");
     normal_sizes(&line)
 }
 
@@ -72,17 +75,16 @@ fn normal_sizes(line: &str) -> String {
             line.replace_range(start..end, "[bytes]");
         }
     }
-    for (what, end) in [("freed ", None), ("at least ", None), ("added: ", None)] {
+    for what in [", freed ", "free at least ", "added: ", "[dir]/www.dysno: 1 snapshot, "] {
         if let Some(at) = line.find(what) {
-            let start = at + what.len();
-            line.replace_range(start..end.unwrap_or(line.len()), "[bytes]");
+            line.replace_range(at + what.len().., "[bytes]");
         }
     }
     line
 }
 
 fn normal_word(word: &str) -> String {
-    let core = word.trim_end_matches([',', ';', ':', ')']);
+    let core = word.trim_end_matches([',', ';', ':', ')', '`']);
     let tail = &word[core.len()..];
     let is_hex = core.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let digits = |pattern: &str| {
@@ -100,8 +102,6 @@ fn normal_word(word: &str) -> String {
         "[clock]".to_owned()
     } else if digits("0000-00-00T00:00:00.000000Z") {
         "[time]".to_owned()
-    } else if digits("0.0") {
-        "[seconds]".to_owned()
     } else if let Some(at) = core.find(".dysno-").filter(|at| core.len() == at + 17) {
         format!("{}.dysno-[tag]", &core[..at])
     } else {
