@@ -12,11 +12,14 @@ fn a_failure_ends_with_1_and_leaves_no_half_file() {
     let sandbox = Sandbox::new();
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
-    sandbox.check(&["export", &unit, "-o", "missing/b"], expect![[r#"
+    sandbox.check(
+        &["export", &unit, "-o", "missing/b"],
+        expect![[r#"
         dysno: cannot open missing
           because: No such file or directory (os error 2)
         [exit 1]
-    "#]]);
+    "#]],
+    );
     let bundle = sandbox.write("b", "the old bundle");
     let pack = sandbox.only_pack();
     fs::remove_file(&pack).unwrap();

@@ -164,11 +164,14 @@ fn an_id_that_is_not_unique() {
         let name = format!("state/store/{}", root.file_name());
         sandbox.write(&name, root.encode());
     }
-    sandbox.check(&["show", "abcdef"], expect![[r#"
+    sandbox.check(
+        &["show", "abcdef"],
+        expect![[r#"
         dysno: cannot tell which snapshot abcdef is: [id], [id]
         hint: give more digits of the id, or UNIT@N
         [exit 2]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -402,4 +405,8 @@ fn an_unknown_log_level() {
         [exit 2]
     "#]]
     .assert_eq(&sandbox.transcript(&ran));
+    let mut command = sandbox.command(&["units", "--json"]);
+    let ran = crate::support::sandbox::run(command.env("DYSNO_LOG", "loud"), &[]);
+    let document: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(document["error"]["exit_code"], 2);
 }

@@ -39,6 +39,32 @@ fn a_reader_that_has_gone_ends_a_command_quietly() {
 }
 
 #[test]
+fn work_goes_on_when_nobody_listens_any_more() {
+    let sandbox = Sandbox::new();
+    let units: Vec<_> =
+        (0..100).map(|n| format!("directory:{}", sandbox.text(&format!("unit-{n}")))).collect();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut arguments = vec!["activate".to_owned()];
+    arguments.extend(units);
+    let status = sandbox.command(&arguments).stdout(writer).spawn().unwrap().wait().unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!((0..100).all(|n| sandbox.path(&format!("unit-{n}")).is_dir()));
+}
+
+#[test]
+fn a_failure_is_told_though_nobody_reads_the_output() {
+    let sandbox = Sandbox::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = sandbox.command(&["show", "directory:/none", "--json"]);
+    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stderr.starts_with(b"dysno: cannot find a generation"));
+}
+
+#[test]
 fn a_full_disk_is_a_failure() {
     let sandbox = Sandbox::new();
     let full = File::options().write(true).open("/dev/full").unwrap();
