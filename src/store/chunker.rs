@@ -13,7 +13,7 @@ pub(crate) struct Sizes {
 }
 
 /// Files of a directory tree.
-pub(crate) const TREE: Sizes = Sizes { min: 32 << 10, average: 128 << 10, max: 512 << 10 };
+pub(crate) const TREE: Sizes = Sizes { min: 16 << 10, average: 64 << 10, max: 256 << 10 };
 /// Rows of a database.
 pub(crate) const ROWS: Sizes = Sizes { min: 4 << 10, average: 16 << 10, max: 128 << 10 };
 /// Manifests.

@@ -55,6 +55,8 @@ impl Store {
     /// Opens the store at `path`, or makes a new one with this id (32 hex digits) where there is none. A directory that
     /// holds something else is refused.
     pub fn open_or_create(path: &Path, new_id: &str, disk: Arc<dyn Disk>) -> Result<Self> {
+        // Making a directory durable means syncing the one above, which a relative path may not name.
+        let path = &std::path::absolute(path).map_err(Error::file("find", path))?;
         let format = path.join("format");
         if !format.exists() {
             Self::create(path, &format, new_id, disk.as_ref())?;
@@ -231,7 +233,7 @@ fn make_dir(disk: &dyn Disk, path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = path.parent().expect("a directory of the store lies in the store");
+    let parent = path.parent().expect("the root directory exists");
     make_dir(disk, parent)?;
     disk.create_dir(path).map_err(Error::file("create", path))?;
     disk.sync_dir(parent).map_err(Error::file("sync", parent))
