@@ -5,6 +5,7 @@ mod config;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use crate::disk::RealDisk;
 pub use config::{Config, ConfigError, ContainerConfig, Keep, StoreConfig, UnitConfig};
 use jiff::Timestamp;
 use plugins::{Context, Kind, Plugin, Tag, UnitAddress};
