@@ -65,7 +65,17 @@ pub fn snapshot(host: &Host, request: &SnapshotRequest, report: &dyn Report) -> 
     let mut taken = Vec::new();
     for (at, (unit, plugin)) in opened.iter().enumerate() {
         let unit = LockedUnit { unit, plugin: plugin.as_ref(), _lock: &locks[at] };
-        taken.push(take(host, &session, &unit, request, report)?);
+        match take(host, &session, &unit, request, report) {
+            Ok(one) => taken.push(one),
+            Err(error) => {
+                for Taken { unit, generation, .. } in &taken {
+                    report.note(&format!(
+                        "{unit} was captured before that, as generation {generation}"
+                    ));
+                }
+                return Err(error);
+            }
+        }
     }
     quiescence.end()?;
     Ok(taken)
@@ -186,8 +196,13 @@ pub(super) fn record(
     request: &SnapshotRequest,
 ) -> Result<(u64, bool)> {
     let generations = host.index().generations_of(&root.unit)?;
+    // What was only captured for safety is a new point in the history when somebody asks for it by name.
+    let is_wanted = |last: &Generation| {
+        last.kind != GenerationKind::Safety || request.kind == GenerationKind::Safety
+    };
     if let Some(last) = generations.first()
         && last.snapshot == root.snapshot
+        && is_wanted(last)
         && host.index().roots_of(&root.snapshot)?.iter().any(|known| known.unit == root.unit)
     {
         return Ok((last.number, false));
