@@ -1,8 +1,10 @@
 //! All tests of the program and its library, in one binary.
 #![expect(clippy::unwrap_used, reason = "a failed test is a panic")]
 
+mod cli;
 mod crash;
 mod format;
+mod hardship;
 mod old_stores;
 mod store;
 mod support;

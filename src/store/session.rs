@@ -42,11 +42,17 @@ pub struct Session<'a> {
 static N_SESSIONS: AtomicU64 = AtomicU64::new(0);
 
 impl<'a> Session<'a> {
-    /// Opens a session. A shared one waits for a collection to end; an exclusive one does not wait for anybody.
-    pub fn open(store: &'a Store, access: Access, doing: &str) -> Result<Self> {
+    /// Opens a session. A shared one waits for a collection to end, after telling `waiting` who runs it; an exclusive one
+    /// does not wait for anybody.
+    pub fn open(
+        store: &'a Store,
+        access: Access,
+        doing: &str,
+        waiting: impl FnOnce(&str),
+    ) -> Result<Self> {
         let lock_path = store.run_path("store.lock");
         let store_lock = match access {
-            Access::Shared => Lock::shared(&lock_path, doing)?,
+            Access::Shared => Lock::shared(&lock_path, waiting)?,
             Access::Exclusive => Lock::exclusive(&lock_path, doing)?,
         };
         let number = N_SESSIONS.fetch_add(1, Ordering::Relaxed);
@@ -137,11 +143,16 @@ impl Lock {
     }
 
     /// Takes a lock together with others who take it so, waiting for whoever has it alone.
-    pub fn shared(path: &Path, _doing: &str) -> Result<Self> {
+    fn shared(path: &Path, waiting: impl FnOnce(&str)) -> Result<Self> {
         let file = open_lock(path)?;
         let start = Instant::now();
+        let mut waiting = Some(waiting);
         loop {
-            match file.try_lock_shared() {
+            let locked = file.try_lock_shared();
+            if let (Err(TryLockError::WouldBlock), Some(waiting)) = (&locked, waiting.take()) {
+                waiting(&read_holder(path));
+            }
+            match locked {
                 Ok(()) => return Ok(Self { _file: file }),
                 Err(TryLockError::WouldBlock) if start.elapsed() < WAIT_MAX => {
                     thread::sleep(WAIT_STEP)
@@ -166,12 +177,13 @@ fn say_holder(mut file: &File, doing: &str) {
 }
 
 fn held(path: &Path) -> Error {
+    Error::Locked { path: path.to_owned(), holder: read_holder(path) }
+}
+
+fn read_holder(path: &Path) -> String {
     let mut holder = String::new();
     if let Ok(file) = File::open(path) {
         let _ = file.take(HOLDER_BYTES_MAX).read_to_string(&mut holder);
     }
-    if holder.is_empty() {
-        holder = "another process".to_owned();
-    }
-    Error::Locked { path: path.to_owned(), holder }
+    if holder.is_empty() { "another process".to_owned() } else { holder }
 }

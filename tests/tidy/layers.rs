@@ -1,10 +1,10 @@
 //! Who may use whom.
 
-use super::{assert_none, program, read};
+use super::{Source, assert_none, program, read};
 
 /// What each module of `src/` may use of the others. `disk` and `report` use nothing.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["ops", "host", "report", "store"]),
+    ("cli", &["ops", "host", "report"]),
     ("ops", &["host", "report", "journal", "index", "store"]),
     ("host", &["report", "journal", "index", "store", "disk"]),
     ("journal", &["disk"]),
@@ -16,12 +16,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Single files that use more than their layer.
 const LAYER_EXCEPTIONS: &[(&str, &str)] = &[
-    // The edge of the program chooses the real disk, as a test chooses one that fails.
-    ("src/cli/edge.rs", "disk"),
     // Names the type of what it gets from the store: a finished pack is removed by the way that can fail in tests.
     ("src/ops/export.rs", "disk"),
-    // The exit code depends on whether the store is damaged, which an error of the index may wrap.
-    ("src/cli/failure.rs", "index"),
 ];
 
 /// What each module may use of the crate `plugins`. `ops`, which calls the verbs, may use all but the laws and the
@@ -35,6 +31,7 @@ const OF_PLUGINS: &[(&str, &[&str])] = &[
             "Context",
             "Error",
             "Interrupt",
+            "Interrupted",
             "KINDS",
             "Kind",
             "Probe",
@@ -137,19 +134,25 @@ fn every_module_uses_only_the_layers_below_it() {
 }
 
 #[test]
-fn every_exception_is_still_one() {
+fn nothing_is_allowed_in_vain() {
     let sources = program(&["src"]);
-    let is_needed = |(path, used): &(&str, &str)| {
-        sources
-            .iter()
-            .any(|source| source.path == *path && source.names_of("crate").contains(*used))
+    let uses = |is_user: &dyn Fn(&Source) -> bool, root: &str, used: &str| {
+        sources.iter().any(|source| is_user(source) && source.names_of(root).contains(used))
     };
-    let idle: Vec<_> = LAYER_EXCEPTIONS
-        .iter()
-        .filter(|row| !is_needed(row))
-        .map(|row| format!("{row:?}"))
-        .collect();
-    assert_none("these exceptions are no longer needed", &idle);
+    let mut idle = Vec::new();
+    for (root, table) in [("crate", LAYERS), ("plugins", OF_PLUGINS)] {
+        for (module, allowed) in table {
+            let is_user = |source: &Source| source.module() == Some(module);
+            let unused = allowed.iter().filter(|used| !uses(&is_user, root, used));
+            idle.extend(unused.map(|used| format!("{module}: {root}::{used}")));
+        }
+    }
+    for (path, used) in LAYER_EXCEPTIONS {
+        if !uses(&|source| source.path == *path, "crate", used) {
+            idle.push(format!("{path}: {used}"));
+        }
+    }
+    assert_none("nobody uses what these rows allow", &idle);
 }
 
 #[test]
