@@ -1,6 +1,7 @@
 //! dysno
 
 pub mod cli;
+pub mod database;
 pub mod disk;
 pub mod host;
 pub mod index;
