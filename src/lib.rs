@@ -3,6 +3,7 @@
 #![doc = include_str!("README.md")]
 
 pub mod cli;
+pub mod database;
 pub mod disk;
 pub mod host;
 pub mod index;

@@ -6,6 +6,7 @@ use plugins::tree::Digest;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::{Index, Result};
+use crate::database;
 use crate::store::{self, Catalog, Kind, Location, ObjectKey, PackContents, Placement};
 
 /// A pack that the index knows.
@@ -44,23 +45,19 @@ impl Catalog for Index {
                 size_bytes: row.get(4)?,
             })
         };
-        let found = self
-            .connection
-            .prepare_cached(query)
-            .and_then(|mut statement| {
-                statement.query_row(params![key.id.0, key.kind as u8], location).optional()
-            })
-            .map_err(self.error("read"));
+        let found = self.database.ask(|connection| {
+            let mut statement = connection.prepare_cached(query)?;
+            statement.query_row(params![key.id.0, key.kind as u8], location).optional()
+        });
         found.map_err(catalog_error)
     }
 
     fn contains(&mut self, key: &ObjectKey) -> store::Result<bool> {
         let query = "SELECT 1 FROM objects WHERE id = ?1 AND kind = ?2";
-        let found = self
-            .connection
-            .prepare_cached(query)
-            .and_then(|mut statement| statement.exists(params![key.id.0, key.kind as u8]))
-            .map_err(self.error("read"));
+        let found = self.database.ask(|connection| {
+            let mut statement = connection.prepare_cached(query)?;
+            statement.exists(params![key.id.0, key.kind as u8])
+        });
         found.map_err(catalog_error)
     }
 
@@ -75,7 +72,7 @@ impl Catalog for Index {
             }
         }
         objects.sort_unstable_by_key(|(key, ..)| **key);
-        let added = self.write("add a pack to", |transaction| {
+        let added = self.database.write("add a pack to", |transaction| {
             if placement == Placement::Move {
                 // A collection that died may have published the same pack, which was then adopted without its objects.
                 delete_packs(transaction, &[pack.name])?;
@@ -111,7 +108,7 @@ impl Catalog for Index {
 }
 
 /// The store sees its catalog's errors through its own.
-fn catalog_error(error: super::Error) -> store::Error {
+fn catalog_error(error: database::Error) -> store::Error {
     store::Error::Catalog { source: Box::new(error) }
 }
 
@@ -119,12 +116,7 @@ impl Index {
     /// Returns all packs.
     pub fn packs(&self) -> Result<Vec<PackRow>> {
         let query = "SELECT name, size_bytes FROM packs ORDER BY name";
-        let read = || {
-            let mut statement = self.connection.prepare(query)?;
-            let rows = statement.query_map([], pack_row)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(self.error("read"))
+        Ok(self.database.rows(query, &[], pack_row)?)
     }
 
     /// Returns for each pack how much of it `is_needed`.
@@ -134,8 +126,8 @@ impl Index {
                      FROM packs LEFT JOIN blocks ON blocks.pack = packs.id
                                 LEFT JOIN objects ON objects.block = blocks.id";
         let mut usage = std::collections::BTreeMap::new();
-        let mut add = || {
-            let mut statement = self.connection.prepare(query)?;
+        self.database.ask(|connection| {
+            let mut statement = connection.prepare(query)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let pack = pack_row(row)?;
@@ -152,8 +144,7 @@ impl Index {
                 }
             }
             Ok(())
-        };
-        add().map_err(self.error("read"))?;
+        })?;
         Ok(usage.into_values().collect())
     }
 
@@ -168,8 +159,8 @@ impl Index {
             "SELECT objects.id, objects.kind, packs.name, blocks.offset_bytes, objects.offset_bytes
                      FROM objects JOIN blocks ON blocks.id = objects.block
                                   JOIN packs ON packs.id = blocks.pack";
-        let read = || {
-            let mut statement = self.connection.prepare(query)?;
+        let mut found = self.database.ask(|connection| {
+            let mut statement = connection.prepare(query)?;
             let mut rows = statement.query([])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
@@ -180,15 +171,15 @@ impl Index {
                 }
             }
             Ok(found)
-        };
-        let mut found = read().map_err(self.error("read"))?;
+        })?;
         found.sort_unstable();
         Ok(found.into_iter().map(|(.., key)| key).collect())
     }
 
     /// Forgets packs and all that the index finds in them.
     pub fn remove_packs(&mut self, names: &[Digest]) -> Result<()> {
-        self.write("remove packs from", |transaction| delete_packs(transaction, names))
+        let removed = |transaction: &Transaction<'_>| delete_packs(transaction, names);
+        Ok(self.database.write("remove packs from", removed)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Snapshots and generations: what units' states were.
 
 use plugins::tree::{Digest, Profile};
-use rusqlite::{Row, ToSql, params};
+use rusqlite::{ToSql, params};
 
 use super::{Index, Result};
 use crate::store::{Generation, GenerationKind, Root};
@@ -15,7 +15,7 @@ const GENERATIONS: &str =
 impl Index {
     /// Adds a root that is durable. Adding it again changes nothing.
     pub fn add_root(&mut self, root: &Root) -> Result<()> {
-        self.write("add a snapshot to", |transaction| {
+        self.database.write("add a snapshot to", |transaction| {
             let insert = "INSERT OR IGNORE INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             let row = params![
                 root.snapshot.0,
@@ -27,15 +27,17 @@ impl Index {
                 root.stored_bytes,
             ];
             transaction.execute(insert, row).map(|_| ())
-        })
+        })?;
+        Ok(())
     }
 
     /// Forgets a root.
     pub fn remove_root(&mut self, snapshot: &Digest, unit: &str) -> Result<()> {
-        self.write("remove a snapshot from", |transaction| {
+        self.database.write("remove a snapshot from", |transaction| {
             let delete = "DELETE FROM snapshots WHERE id = ?1 AND unit = ?2";
             transaction.execute(delete, params![snapshot.0, unit]).map(|_| ())
-        })
+        })?;
+        Ok(())
     }
 
     /// Returns all roots.
@@ -49,29 +51,30 @@ impl Index {
     }
 
     fn read_roots(&self, query: &str, values: &[&dyn ToSql]) -> Result<Vec<Root>> {
-        self.read(query, values, |row| {
-            let profile: String = row.get(2)?;
-            let root = Profile::parse(&profile).map(|profile| {
-                Ok(Root {
-                    snapshot: Digest(row.get(0)?),
-                    unit: row.get(1)?,
-                    profile,
-                    manifest_bytes: row.get(3)?,
-                    entries: row.get(4)?,
-                    size_bytes: row.get(5)?,
-                    stored_bytes: row.get(6)?,
-                })
-            });
-            root.transpose()
-        })?
-        .into_iter()
-        .map(|root| root.ok_or_else(|| self.invalid("profile")))
-        .collect()
+        self.database
+            .rows(query, values, |row| {
+                let profile: String = row.get(2)?;
+                let root = Profile::parse(&profile).map(|profile| {
+                    Ok(Root {
+                        snapshot: Digest(row.get(0)?),
+                        unit: row.get(1)?,
+                        profile,
+                        manifest_bytes: row.get(3)?,
+                        entries: row.get(4)?,
+                        size_bytes: row.get(5)?,
+                        stored_bytes: row.get(6)?,
+                    })
+                });
+                root.transpose()
+            })?
+            .into_iter()
+            .map(|root| root.ok_or_else(|| self.database.invalid("profile").into()))
+            .collect()
     }
 
     /// Adds a generation whose record is durable. Adding it again changes nothing.
     pub fn add_generation(&mut self, generation: &Generation) -> Result<()> {
-        self.write("add a generation to", |transaction| {
+        self.database.write("add a generation to", |transaction| {
             let insert = "INSERT OR IGNORE INTO generations VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             let row = params![
                 generation.unit,
@@ -83,15 +86,17 @@ impl Index {
                 generation.reason,
             ];
             transaction.execute(insert, row).map(|_| ())
-        })
+        })?;
+        Ok(())
     }
 
     /// Forgets a generation.
     pub fn remove_generation(&mut self, unit: &str, number: u64) -> Result<()> {
-        self.write("remove a generation from", |transaction| {
+        self.database.write("remove a generation from", |transaction| {
             let delete = "DELETE FROM generations WHERE unit = ?1 AND number = ?2";
             transaction.execute(delete, params![unit, number]).map(|_| ())
-        })
+        })?;
+        Ok(())
     }
 
     /// Returns a unit's generations, the newest first.
@@ -106,37 +111,24 @@ impl Index {
     }
 
     fn read_generations(&self, query: &str, values: &[&dyn ToSql]) -> Result<Vec<Generation>> {
-        self.read(query, values, |row| {
-            let kind: String = row.get(5)?;
-            let generation = GenerationKind::parse(&kind).map(|kind| {
-                Ok(Generation {
-                    unit: row.get(0)?,
-                    number: row.get(1)?,
-                    snapshot: Digest(row.get(2)?),
-                    time: row.get(3)?,
-                    host: row.get(4)?,
-                    kind,
-                    reason: row.get(6)?,
-                })
-            });
-            generation.transpose()
-        })?
-        .into_iter()
-        .map(|generation| generation.ok_or_else(|| self.invalid("kind")))
-        .collect()
-    }
-
-    fn read<T>(
-        &self,
-        query: &str,
-        values: &[&dyn ToSql],
-        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>> {
-        let read = || {
-            let mut statement = self.connection.prepare_cached(query)?;
-            let rows = statement.query_map(values, map)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(self.error("read"))
+        self.database
+            .rows(query, values, |row| {
+                let kind: String = row.get(5)?;
+                let generation = GenerationKind::parse(&kind).map(|kind| {
+                    Ok(Generation {
+                        unit: row.get(0)?,
+                        number: row.get(1)?,
+                        snapshot: Digest(row.get(2)?),
+                        time: row.get(3)?,
+                        host: row.get(4)?,
+                        kind,
+                        reason: row.get(6)?,
+                    })
+                });
+                generation.transpose()
+            })?
+            .into_iter()
+            .map(|generation| generation.ok_or_else(|| self.database.invalid("kind").into()))
+            .collect()
     }
 }

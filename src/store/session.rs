@@ -14,6 +14,10 @@ use super::error::{Error, Result};
 /// How long a session waits for a garbage collection to end. Collections of large stores take minutes; a writer that
 /// comes in one should not fail for it.
 const WAIT_MAX: Duration = Duration::from_secs(600);
+/// How long a lock that was let go may still be seen: by a child that was being started and has not closed its copy yet.
+const MOMENT: Duration = Duration::from_millis(250);
+/// Between two looks in that moment.
+const MOMENT_STEP: Duration = Duration::from_millis(5);
 /// Between two looks at a lock that somebody holds.
 const WAIT_STEP: Duration = Duration::from_millis(50);
 /// What a lock file says of its holder is short; more is not read.
@@ -129,16 +133,22 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes a lock alone, or fails with [`Error::Locked`] at once.
+    /// Takes a lock alone, or fails with [`Error::Locked`] after a moment.
     pub fn exclusive(path: &Path, doing: &str) -> Result<Self> {
         let file = open_lock(path)?;
-        match file.try_lock() {
-            Ok(()) => {
-                say_holder(&file, doing);
-                Ok(Self { _file: file })
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => {
+                    say_holder(&file, doing);
+                    return Ok(Self { _file: file });
+                }
+                Err(TryLockError::WouldBlock) if start.elapsed() < MOMENT => {
+                    thread::sleep(MOMENT_STEP)
+                }
+                Err(TryLockError::WouldBlock) => return Err(held(path)),
+                Err(TryLockError::Error(source)) => return Err(Error::file("lock", path)(source)),
             }
-            Err(TryLockError::WouldBlock) => Err(held(path)),
-            Err(TryLockError::Error(source)) => Err(Error::file("lock", path)(source)),
         }
     }
 
