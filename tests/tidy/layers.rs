@@ -7,9 +7,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &["ops", "host", "report"]),
     ("ops", &["host", "report", "journal", "index", "store"]),
     ("host", &["report", "journal", "index", "store", "disk"]),
-    ("journal", &["disk"]),
-    ("index", &["store", "disk"]),
+    ("journal", &["database", "disk"]),
+    ("index", &["store", "database", "disk"]),
     ("store", &["disk"]),
+    ("database", &["disk"]),
     ("report", &[]),
     ("disk", &[]),
 ];
@@ -92,6 +93,7 @@ const OF_PLUGINS: &[(&str, &[&str])] = &[
     ("journal", &["Swap", "Tag"]),
     ("index", &["tree"]),
     ("store", &["ContentWriter", "Cut", "Interrupt", "Interrupted", "tree"]),
+    ("database", &[]),
     ("report", &[]),
     ("disk", &[]),
 ];
