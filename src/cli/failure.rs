@@ -297,6 +297,8 @@ fn exit_of_use_case(error: &ops::Error) -> Exit {
         | E::Path { .. }
         | E::OtherKind { .. }
         | E::Active { .. }
+        | E::NeverActive { .. }
+        | E::Replaced { .. }
         | E::NothingKept { .. }
         | E::Circle { .. }
         | E::KeepsNothing { .. } => Exit::Refused,

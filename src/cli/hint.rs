@@ -54,14 +54,18 @@ fn of_use_case(error: &ops::Error) -> Option<String> {
             format!("`dysno ls {}` lists what is in it", &snapshot[..snapshot.len().min(12)])
         }
         E::OtherKind { .. } => "give a unit of the same kind with --into".to_owned(),
+        E::Replaced { .. } => "put it back by hand, or restore a generation".to_owned(),
+        E::NeverActive { unit } => {
+            format!("if its state is really to go, run `dysno deactivate {unit}` first")
+        }
         E::Active { unit } => format!("run `dysno deactivate {unit}` first"),
         E::NothingKept { unit } => format!(
             "what a restore displaces is kept until the next restore or gc; `dysno generations {unit}` lists the safety \
              snapshots"
         ),
         E::HalfWay { unit, .. } => format!(
-            "both states are still there; when what stands in the way is gone, `dysno restore {unit}` finishes or undoes \
-             the interrupted restore first"
+            "both states are still there; when what stands in the way is gone, `dysno snapshot {unit}` finishes or undoes \
+             the interrupted restore before it captures what is live"
         ),
         E::Circle { .. } => "remove one of their `requires`".to_owned(),
         E::Unsafe { .. } => "run `dysno verify` to see what is damaged".to_owned(),

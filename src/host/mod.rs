@@ -101,11 +101,29 @@ impl Host {
         let waiting = |holder: &str| report.note(&format!("waiting for {holder}"));
         let session = Session::open(&self.store, access, doing, waiting)?;
         let verifying = |left| report.note(&format!("verifying packs without rows, {left} to go"));
-        let differences = self.index().reconcile(&self.store, verifying)?;
+        let differences = self.reconcile(verifying)?;
+        if !differences.problems.is_empty() {
+            // An unchanged file is taken over from the last snapshot on the strength of hints. What that one needs may
+            // be among what is lost, and the live file may be whole.
+            self.store.drop_hints()?;
+        }
         for problem in differences.problems {
             report.warn(&format!("the store is damaged: {problem}"));
         }
         Ok(session)
+    }
+
+    /// Brings the index up to date; builds it anew where SQLite finds it damaged.
+    fn reconcile(&self, verifying: impl FnMut(usize)) -> Result<index::Differences, Error> {
+        let mut verifying = verifying;
+        let mut index = self.index();
+        match index.reconcile(&self.store, &mut verifying) {
+            Err(error) if error.is_damage() => {
+                index.renew()?;
+                Ok(index.reconcile(&self.store, verifying)?)
+            }
+            other => Ok(other?),
+        }
     }
 
     /// Returns the index.

@@ -67,20 +67,22 @@ impl Catalog for Index {
         for (block, contents) in pack.blocks.iter().enumerate() {
             let mut offset_bytes = 0u32;
             for (key, size_bytes) in &contents.objects {
-                objects.push((key, block, offset_bytes, *size_bytes));
+                if placement != Placement::Unproven || key.kind != Kind::File {
+                    objects.push((key, block, offset_bytes, *size_bytes));
+                }
                 offset_bytes += size_bytes;
             }
         }
         objects.sort_unstable_by_key(|(key, ..)| **key);
         let added = self.database.write("add a pack to", |transaction| {
-            if placement == Placement::Move {
-                // A collection that died may have published the same pack, which was then adopted without its objects.
+            // The pack may be known without its objects: published by a collection that died and adopted, or damaged
+            // when it was adopted and whole now.
+            let known = "SELECT 1 FROM packs WHERE name = ?1";
+            if transaction.prepare_cached(known)?.exists([pack.name.0])? {
                 delete_packs(transaction, &[pack.name])?;
             }
-            let insert = "INSERT OR IGNORE INTO packs (name, size_bytes) VALUES (?1, ?2)";
-            if transaction.execute(insert, params![pack.name.0, pack.size_bytes])? == 0 {
-                return Ok(());
-            }
+            let insert = "INSERT INTO packs (name, size_bytes) VALUES (?1, ?2)";
+            transaction.execute(insert, params![pack.name.0, pack.size_bytes])?;
             let pack_id = transaction.last_insert_rowid();
             let mut block_ids = Vec::with_capacity(pack.blocks.len());
             let insert = "INSERT INTO blocks (pack, offset_bytes, size_bytes) VALUES (?1, ?2, ?3)";
@@ -91,7 +93,7 @@ impl Catalog for Index {
             }
             let insert = match placement {
                 Placement::New => "INSERT OR IGNORE",
-                Placement::Move => "INSERT OR REPLACE",
+                Placement::Move | Placement::Unproven => "INSERT OR REPLACE",
             };
             let columns = "(id, kind, block, offset_bytes, size_bytes) VALUES (?1, ?2, ?3, ?4, ?5)";
             let insert = format!("{insert} INTO objects {columns}");

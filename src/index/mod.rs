@@ -44,6 +44,21 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// The index of one store.
 pub struct Index {
     database: Database,
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl Error {
+    /// Returns whether SQLite found the index damaged.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Database(error) => is_damage(error),
+            Self::Store(store::Error::Catalog { source }) => {
+                source.downcast_ref().is_some_and(is_damage)
+            }
+            Self::ThrowAway { .. } | Self::Store(_) => false,
+        }
+    }
 }
 
 impl Index {
@@ -56,11 +71,19 @@ impl Index {
             Err(error) => !is_damage(error),
         };
         if is_usable {
-            return Ok(Self { database: opened? });
+            return Ok(Self { database: opened?, path: path.to_owned(), disk });
         }
         drop(opened);
         throw_away(path, disk.as_ref())?;
-        Ok(Self { database: Database::open(path, disk, SCHEMA, VERSION)? })
+        let database = Database::open(path, Arc::clone(&disk), SCHEMA, VERSION)?;
+        Ok(Self { database, path: path.to_owned(), disk })
+    }
+
+    /// Replaces a damaged index by an empty one, which is filled by [`Index::reconcile`].
+    pub fn renew(&mut self) -> Result<()> {
+        throw_away(&self.path, self.disk.as_ref())?;
+        self.database = Database::open(&self.path, Arc::clone(&self.disk), SCHEMA, VERSION)?;
+        Ok(())
     }
 }
 

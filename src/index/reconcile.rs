@@ -52,6 +52,11 @@ impl Index {
                 {
                     continue;
                 }
+                // A disk that cannot read one pack is no reason to do without the others.
+                Err(error @ StoreError::File { verb: "open" | "read", .. }) => {
+                    differences.problems.push(with_causes(&error));
+                    continue;
+                }
                 other => other?,
             };
             let path = store.pack_path(name);
@@ -80,6 +85,8 @@ impl Index {
             }
             match store.read_root(&name) {
                 Ok(root) => {
+                    // Whoever gave it its name may have died before the name was durable; a row must not be first.
+                    store.adopt_root(&name)?;
                     self.add_root(&root)?;
                     differences.added += 1;
                 }
@@ -113,6 +120,7 @@ impl Index {
             }
             match store.read_generation(&path) {
                 Ok(generation) => {
+                    store.adopt_generation(&path)?;
                     self.add_generation(&generation)?;
                     differences.added += 1;
                 }
@@ -128,5 +136,12 @@ impl Index {
             differences.removed += 1;
         }
         Ok(())
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }

@@ -132,7 +132,10 @@ impl Journal {
                 swap,
                 restore.time,
             ];
-            transaction.execute("INSERT OR REPLACE INTO restores VALUES (?1, ?2, ?3, ?4, ?5)", row)
+            // Not by REPLACE, which would make it the newest, nor by the clock, which may be wrong.
+            let upsert = "INSERT INTO restores VALUES (?1, ?2, ?3, ?4, ?5)
+                          ON CONFLICT (tag) DO UPDATE SET phase = excluded.phase, swap = excluded.swap";
+            transaction.execute(upsert, row)
         })?;
         Ok(())
     }
@@ -147,7 +150,7 @@ impl Journal {
 
     /// Returns all restores, the oldest first.
     pub fn restores(&self) -> Result<Vec<Restore>> {
-        let query = "SELECT tag, unit, phase, swap, time FROM restores ORDER BY time, rowid";
+        let query = "SELECT tag, unit, phase, swap, time FROM restores ORDER BY rowid";
         let invalid = |what| self.database.invalid(what);
         let text = |row: &Row<'_>, at| row.get::<_, String>(at);
         self.database

@@ -9,7 +9,9 @@ use plugins::tree::{Content, Digest, Entry, Profile};
 use plugins::{Capture, ContentWriter, Cut, Previous};
 
 use crate::report::Report;
-use crate::store::{ManifestReader, ManifestSummary, ManifestWriter, Reader, Root, Writer};
+use crate::store::{
+    Error as StoreError, ManifestReader, ManifestSummary, ManifestWriter, Reader, Root, Writer,
+};
 
 /// The attribute that says which kind made a snapshot.
 pub(super) const KIND: &str = "kind";
@@ -93,8 +95,18 @@ impl Capture for StoreCapture<'_> {
         let hints = File::open(&previous.hints)?;
         let length = hints.metadata()?.len().saturating_sub(HINTS_TAIL_BYTES);
         let content = manifest_content(&previous.root);
-        let manifest = previous.reader.content(&content)?;
-        let entries = ManifestReader::open(manifest, previous.root.snapshot)?;
+        let opened = previous
+            .reader
+            .content(&content)
+            .and_then(|manifest| ManifestReader::open(manifest, previous.root.snapshot));
+        let entries = match opened {
+            // Damage in the store is no reason not to capture what is live and whole: it is read anew.
+            Err(error @ (StoreError::Damaged { .. } | StoreError::Missing { .. })) => {
+                self.report.warn(&format!("the last snapshot cannot be compared with: {error}"));
+                return Ok(None);
+            }
+            other => other?,
+        };
         Ok(Some(Previous {
             entries: Box::new(entries.map(|entry| Ok(entry?))),
             hints: Box::new(BufReader::new(hints.take(length))),

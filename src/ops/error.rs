@@ -131,6 +131,12 @@ pub enum Error {
         /// The unit.
         unit: UnitAddress,
     },
+    /// The unit was never in service here.
+    #[error("cannot purge {unit}: it was not deactivated")]
+    NeverActive {
+        /// The unit.
+        unit: UnitAddress,
+    },
     /// Nothing displaced is kept.
     #[error("cannot undo a restore of {unit}: nothing that it displaced is kept")]
     NothingKept {
@@ -145,7 +151,17 @@ pub enum Error {
         /// What was found.
         reason: String,
         /// Why the last attempt to finish failed, if one was made.
-        source: Option<plugins::Error>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// Somebody else replaced the state after the restore that is to be undone.
+    #[error(
+        "cannot undo a restore of {unit}: its state was replaced since; what the restore displaced is still {kept_at}"
+    )]
+    Replaced {
+        /// The unit.
+        unit: UnitAddress,
+        /// Where it is.
+        kept_at: String,
     },
     /// Units require each other in a circle.
     #[error("cannot order the units: {circle} require each other")]

@@ -34,6 +34,10 @@ pub fn export(
     for root in &roots {
         needed.add(&reader, root)?;
     }
+    // Before anything is written: a bundle that lacks what its snapshots need is none.
+    if let Some(key) = needed.missing_from(&mut *host.index())?.first() {
+        return Err(store::Error::Missing { what: key.kind.name(), id: key.id }.into());
+    }
     let mut packs = BTreeSet::new();
     for key in needed.iter() {
         let location = host.index().find(key)?;

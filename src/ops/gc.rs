@@ -97,8 +97,16 @@ fn check_records(host: &Host) -> Result<()> {
     if let Some(name) = host.store.root_names()?.into_iter().find(|name| !known.contains(name)) {
         return Err(Error::Unsafe { verb, problem: format!("the root file {name} is damaged") });
     }
+    let named: HashSet<_> =
+        host.index().roots()?.into_iter().map(|root| (root.snapshot, root.unit)).collect();
+    let generations = host.index().generations()?;
+    // What it needs cannot be known, and may still be mended.
+    if let Some(g) = generations.iter().find(|g| !named.contains(&(g.snapshot, g.unit.clone()))) {
+        let problem = format!("the root file of generation {} of {} is missing", g.number, g.unit);
+        return Err(Error::Unsafe { verb, problem });
+    }
     let path = |g: &Generation| host.store.generation_path(&g.unit, g.number);
-    let known: HashSet<_> = host.index().generations()?.iter().map(path).collect();
+    let known: HashSet<_> = generations.iter().map(path).collect();
     if let Some(path) = host.store.generation_paths()?.into_iter().find(|p| !known.contains(p)) {
         let problem = format!("the generation record {} is damaged", path.display());
         return Err(Error::Unsafe { verb, problem });
@@ -187,10 +195,16 @@ fn forget(host: &Host, generations: &[Generation], roots: &[Root]) -> Result<()>
         host.index().remove_generation(&generation.unit, generation.number)?;
         host.store.remove_generation(&generation.unit, generation.number)?;
     }
+    let units: BTreeSet<_> = generations.iter().map(|generation| &generation.unit).collect();
+    for unit in units {
+        // A power cut must not bring back a generation whose root or packs are gone.
+        host.store.sync_generations(unit)?;
+    }
     for root in roots {
         host.index().remove_root(&root.snapshot, &root.unit)?;
         host.store.remove_root(&root.file_name())?;
     }
+    host.store.sync_roots()?;
     Ok(())
 }
 
@@ -212,7 +226,6 @@ fn sweep(
         IntoStore { store: &host.store, catalog: host.catalog(), placement: Placement::Move };
     let copied = copy_needed(host, session, &names, needed, &destination, |n| report.advance(n));
     report.end();
-    let written_bytes = copied?;
     // Asked again: only what is found dead now goes, whatever became of the packs meanwhile.
     let usage = host.index().pack_usage(|key| needed.contains(key))?;
     let dead: Vec<_> = dead_packs(&usage).map(|usage| usage.pack.name).collect();
@@ -222,5 +235,6 @@ fn sweep(
     for name in &dead {
         host.store.remove_pack(name)?;
     }
-    Ok(freed_bytes.saturating_sub(written_bytes))
+    // Only now: a damaged pack that cannot be rewritten is no reason to keep those that nobody needs.
+    Ok(freed_bytes.saturating_sub(copied?))
 }

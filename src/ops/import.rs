@@ -2,16 +2,18 @@
 
 use std::io::Read;
 
+use plugins::UnitAddress;
 use plugins::tree::Digest;
 
 use super::bundle::Member;
 use super::error::{Error, Result};
 use super::mark::Needed;
+use super::snapshot::next_number;
 use crate::host::Host;
 use crate::report::Report;
 use crate::store::{
-    Access, Catalog, Error as StoreError, Generation, GenerationKind, Placement, Reader, Root,
-    Session, decode_bundle_head,
+    Access, Catalog, Error as StoreError, Generation, GenerationKind, Kind, PackContents,
+    Placement, Reader, Root, Session, decode_bundle_head,
 };
 
 /// A longer record is none.
@@ -38,6 +40,8 @@ struct Contents {
     announced: Option<u64>,
     roots: Vec<Root>,
     generations: Vec<Generation>,
+    /// Packs with file objects, which are not believed yet.
+    unproven: Vec<PackContents>,
 }
 
 /// Imports all snapshots of a bundle. Where anything is wrong with it, none becomes visible; packs that were whole stay
@@ -53,6 +57,9 @@ pub fn import(host: &Host, from: &mut dyn Read, report: &dyn Report) -> Result<V
             member: "the end of the bundle".to_owned(),
             reason: "it is cut off: it holds fewer snapshots than it announces".to_owned(),
         });
+    }
+    for pack in &contents.unproven {
+        prove_file_objects(host, pack)?;
     }
     // All of them, before the first is recorded.
     for root in &contents.roots {
@@ -84,7 +91,12 @@ fn read_members(
         }
         report.advance(member.size());
         match kind {
-            Member::Pack(pack) => import_pack(host, session, &name, &pack, &mut member)?,
+            Member::Pack(pack) => {
+                let pack = import_pack(host, session, &name, &pack, &mut member)?;
+                if pack.keys().any(|key| key.kind == Kind::File) {
+                    contents.unproven.push(pack);
+                }
+            }
             Member::Head => {
                 let record = read_record(&mut member, &name)?;
                 contents.announced = Some(parsed(&name, decode_bundle_head(&record))?);
@@ -127,13 +139,35 @@ fn import_pack(
     name: &str,
     pack: &Digest,
     member: &mut dyn Read,
-) -> Result<()> {
+) -> Result<PackContents> {
     host.context().interrupt.check().map_err(|_| plugins::Interrupted)?;
     match host.store.import_pack(session, pack, member)? {
-        // The rows only now that the pack is verified and durable.
-        Ok(contents) => Ok(host.index().add_pack(&contents, Placement::New)?),
+        Ok(contents) => {
+            // The rows only now that the pack is verified and durable. What is there already is found in the imported pack
+            // from now on: it is known to be whole.
+            host.index().add_pack(&contents, Placement::Unproven)?;
+            Ok(contents)
+        }
         Err(reason) => Err(Error::Member { member: name.to_owned(), reason }),
     }
+}
+
+/// Reads what the file objects of a pack list. Their ids are digests of contents, so that their own bytes prove nothing,
+/// and later snapshots would believe them.
+fn prove_file_objects(host: &Host, pack: &PackContents) -> Result<()> {
+    let reader = Reader::new(&host.store, host.catalog(), &host.context().interrupt);
+    for (key, location) in pack.locations() {
+        if key.kind == Kind::File {
+            reader.prove(&key, &location).map_err(|error| match error {
+                StoreError::Damaged { .. } | StoreError::Missing { .. } => Error::Member {
+                    member: format!("file object {}", key.id),
+                    reason: error.to_string(),
+                },
+                other => other.into(),
+            })?;
+        }
+    }
+    Ok(host.index().add_pack(pack, Placement::Move)?)
 }
 
 /// Checks that all a snapshot needs is in the store.
@@ -162,6 +196,10 @@ fn record(
     root: &Root,
     generations: &[Generation],
 ) -> Result<Imported> {
+    let unit: UnitAddress = root.unit.parse().map_err(|error: plugins::unit::AddressError| {
+        Error::Member { member: root.file_name(), reason: error.to_string() }
+    })?;
+    let _lock = host.lock_unit(&unit, "import of")?;
     let original = generations.iter().find(|g| g.unit == root.unit && g.snapshot == root.snapshot);
     let known = host.index().generations_of(&root.unit)?;
     let imported = |generation, created| Imported {
@@ -174,7 +212,7 @@ fn record(
     if let Some(same) = known.iter().find(|generation| generation.snapshot == root.snapshot) {
         return Ok(imported(same.number, false));
     }
-    let number = known.first().map_or(1, |last| last.number + 1);
+    let number = next_number(host, &root.unit, &known)?;
     let generation = match original {
         Some(original) => Generation { number, ..original.clone() },
         None => Generation {

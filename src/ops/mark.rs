@@ -12,7 +12,9 @@ use crate::store::{Catalog, ObjectKey, Reader, Result, Root};
 #[derive(Default)]
 pub(super) struct Needed {
     objects: HashSet<ObjectKey>,
-    contents: HashSet<Digest>,
+    snapshots: HashSet<Digest>,
+    /// Apart from the snapshots: a file may have the very bytes of a manifest, without needing what that names.
+    contents: HashSet<Content>,
 }
 
 impl Needed {
@@ -26,13 +28,13 @@ impl Needed {
 
     /// Adds all that a snapshot needs. Fails at the first list or manifest that cannot be read.
     pub(super) fn add(&mut self, reader: &Reader<'_>, root: &Root) -> Result<()> {
-        if !self.contents.insert(root.snapshot) {
+        if !self.snapshots.insert(root.snapshot) {
             return Ok(());
         }
         self.add_content(reader, &manifest_content(root))?;
         for entry in open_manifest(reader, root)? {
             if let Node::File(content) = entry?.node
-                && self.contents.insert(content.digest)
+                && self.contents.insert(content)
             {
                 self.add_content(reader, &content)?;
             }

@@ -13,6 +13,10 @@ pub fn pin(host: &Host, selected: &Selected, name: &str, report: &dyn Report) ->
         return refuse("it is 1 to 100 letters, digits, -, _ and ., and does not start with a dot");
     }
     let session = host.session(Access::Shared, "pin", report)?;
+    // Asked again in this session: a collection may have been faster.
+    if !host.index().roots_of(&selected.root.snapshot)?.contains(&selected.root) {
+        return Err(Error::UnknownSnapshot { prefix: selected.root.snapshot.to_string() });
+    }
     let pin = Pin { name: name.to_owned(), root: selected.root.file_name() };
     if host.store.pin(&session, &pin)? || host.store.pins()?.contains(&pin) {
         return Ok(());

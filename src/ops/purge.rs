@@ -11,7 +11,7 @@ use crate::journal::UnitState;
 use crate::report::Report;
 use crate::store::Access;
 
-/// Destroys a unit's state after a last snapshot. Refuses a unit that is active. Returns the snapshot, if there was state
+/// Destroys a unit's state after a last snapshot. Refuses a unit that was not deactivated. Returns the snapshot, if there was state
 /// and the user did not say no.
 pub fn purge(
     host: &Host,
@@ -21,8 +21,12 @@ pub fn purge(
 ) -> Result<Option<Taken>> {
     let plugin = host.open_unit(unit)?;
     let lock = host.lock_unit(unit, "purge of")?;
-    if host.journal().unit_state(&unit.to_string())? == Some(UnitState::Active) {
-        return Err(Error::Active { unit: unit.clone() });
+    let state = host.journal().unit_state(&unit.to_string())?;
+    match state {
+        Some(UnitState::Garbage) => {}
+        Some(UnitState::Active) => return Err(Error::Active { unit: unit.clone() }),
+        // A typo, or a unit that somebody else looks after.
+        None => return Err(Error::NeverActive { unit: unit.clone() }),
     }
     recover_unit(host, unit, plugin.as_ref(), report)?;
     let session = host.session(Access::Shared, "purge", report)?;

@@ -52,11 +52,13 @@ fn finish_swap(
             report.note(&format!("an interrupted restore of {unit} had succeeded"));
         }
         Standing::Foreign => {
-            let kept = &swap.kept_at;
-            return Err(half_way(&format!(
-                "a restore was interrupted, and what is live now is neither what was there before nor what was \
-                 restored; look at {kept}"
-            )));
+            // Whoever made the state anew has decided what is live. Nothing is removed: it may be the only copy.
+            host.journal().forget(&restore.tag)?;
+            report.warn(&format!(
+                "a restore of {unit} was interrupted, and its state was made anew since; what the restore left is not \
+                 touched any more: look for {} beside it, and for {}",
+                restore.tag, swap.kept_at
+            ));
         }
     }
     Ok(())

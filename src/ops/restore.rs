@@ -79,7 +79,10 @@ pub fn restore(host: &Host, request: &RestoreRequest, report: &dyn Report) -> Re
     report.end();
     let swap = swapped?;
     // The older displaced state is only let go when the newer one is in place.
-    release_displaced(host, unit, plugin.as_ref(), Some(&swap.tag))?;
+    if let Err(error) = release_displaced(host, unit, plugin.as_ref(), Some(&swap.tag)) {
+        report
+            .warn(&format!("what an earlier restore of {unit} displaced is still there: {error}"));
+    }
     Ok(Restored {
         unit: unit.clone(),
         generation: number,
@@ -156,11 +159,22 @@ fn stage_and_swap(
         return Err(after_failed_swap(host, locked, &restore, error));
     }
     restore.phase = Phase::Swapped;
-    match swap.displaced {
-        Some(_) => host.journal().record(&restore)?,
-        None => release(host, unit, *plugin, &restore)?,
-    }
+    let recorded = match swap.displaced {
+        Some(_) => host.journal().record(&restore).map_err(Error::from),
+        None => release(host, unit, *plugin, &restore),
+    };
+    // The live state is the restored one already, and the next command finds that out by itself.
+    let unrecorded = "it is restored, and that could not be written down";
+    recorded.map_err(|error| half_way(unit, unrecorded.to_owned(), error))?;
     Ok(swap)
+}
+
+fn half_way(
+    unit: &UnitAddress,
+    reason: String,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
+    Error::HalfWay { unit: unit.clone(), reason, source: Some(Box::new(source)) }
 }
 
 fn after_failed_swap(
@@ -177,7 +191,7 @@ fn after_failed_swap(
         return Error::unit("restore", unit)(error);
     }
     let reason = "exchanging the restored and the live state failed half-way".to_owned();
-    Error::HalfWay { unit: (*unit).clone(), reason, source: Some(error) }
+    half_way(unit, reason, error)
 }
 
 /// Puts back what the last restore of a unit displaced, after capturing what is there now.
@@ -198,18 +212,16 @@ pub fn undo(
         return Err(Error::NothingKept { unit: unit.clone() });
     };
     if plugin.standing(&swap).map_err(Error::unit("examine", unit))? == Standing::Foreign {
-        let reason = format!(
-            "it was replaced since the restore; what the restore displaced is still {}",
-            swap.kept_at
-        );
-        return Err(Error::HalfWay { unit: unit.clone(), reason, source: None });
+        return Err(Error::Replaced { unit: unit.clone(), kept_at: swap.kept_at });
     }
     let locked = LockedUnit { unit, plugin: plugin.as_ref(), _lock: &lock };
     let reason = "before undoing a restore";
     let safety_snapshot = take_safety(host, &session, &locked, safety, reason, report)?;
     plugin.unswap(&swap).map_err(Error::unit("put back the displaced state of", unit))?;
     // What the restore had brought is in the store; only the displaced state was nowhere else.
-    release(host, unit, plugin.as_ref(), &restore)?;
+    if let Err(error) = release(host, unit, plugin.as_ref(), &restore) {
+        report.warn(&format!("what the restore of {unit} had brought is still there: {error}"));
+    }
     Ok(Restored {
         unit: unit.clone(),
         generation: None,

@@ -37,11 +37,15 @@ pub(super) fn plan(
         .iter()
         .map(|generation| Decision { generation: generation.clone(), kept_by: Vec::new() })
         .collect();
+    let newest_wanted = generations.iter().position(|g| g.kind != GenerationKind::Safety);
     for (at, decision) in decisions.iter_mut().enumerate() {
         let time = time_of(&decision.generation);
         let kept = &mut decision.kept_by;
         if at == 0 {
             kept.push("it is the current one".to_owned());
+        }
+        if at > 0 && Some(at) == newest_wanted {
+            kept.push("it is the newest that is no safety snapshot".to_owned());
         }
         if is_pinned(&decision.generation) {
             kept.push("it is pinned".to_owned());

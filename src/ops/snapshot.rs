@@ -212,7 +212,7 @@ pub(super) fn record(
     host.index().add_root(root)?;
     let generation = Generation {
         unit: root.unit.clone(),
-        number: generations.first().map_or(1, |last| last.number + 1),
+        number: next_number(host, &root.unit, &generations)?,
         snapshot: root.snapshot,
         time: host.now_text(),
         host: host.name().to_owned(),
@@ -222,6 +222,13 @@ pub(super) fn record(
     host.store.write_generation(session, &generation, &root.file_name())?;
     host.index().add_generation(&generation)?;
     Ok((generation.number, true))
+}
+
+/// Returns a number above those of all of a unit's generations, given the newest first.
+pub(super) fn next_number(host: &Host, unit: &str, generations: &[Generation]) -> Result<u64> {
+    let after_last = generations.first().map_or(1, |last| last.number + 1);
+    // A record that cannot be read has no row, and keeps its number all the same.
+    Ok(after_last.max(host.store.free_generation(unit)?))
 }
 
 /// Units that are quiescent. Dropped, it ends quiescence as well as it can.

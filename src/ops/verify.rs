@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use plugins::tree::Digest;
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::mark::Needed;
 use super::select::Selected;
 use crate::host::Host;
@@ -78,7 +78,7 @@ fn check_records(host: &Host, problems: &mut Vec<Problem>) -> Result<()> {
         match host.store.read_root(&name) {
             Ok(_) => {}
             Err(error @ StoreError::Damaged { .. }) => {
-                let affects = Digest::parse(&name[..name.len().min(64)]).into_iter().collect();
+                let affects = name.get(..64).and_then(Digest::parse).into_iter().collect();
                 problems.push(Problem { kind: "root", object: error.to_string(), affects });
             }
             Err(error) => return Err(error.into()),
@@ -213,7 +213,13 @@ fn read_pack(
         }
         Ok(())
     });
-    let (blocks, problems) = checked.map_err(Error::Store)?;
+    let (blocks, problems) = match checked {
+        // A disk that cannot read a pack has lost it.
+        Err(StoreError::File { verb, source, .. }) => {
+            (Vec::new(), vec![format!("cannot {verb} it: {source}")])
+        }
+        other => other?,
+    };
     let keys = blocks.into_iter().flat_map(|block| block.objects).map(|(key, _)| key).collect();
     Ok((keys, problems))
 }

@@ -8,7 +8,7 @@ use plugins::tree::Digest;
 
 use super::error::{Error, Result};
 use super::session::Session;
-use super::{Store, file_names, names, publish, read_record, record};
+use super::{Store, directory_names, file_names, names, publish, read_record, record};
 
 const KIND: &str = "dysno-generation";
 const KEYS: [&str; 7] = ["unit", "generation", "snapshot", "time", "host", "kind", "reason"];
@@ -102,7 +102,8 @@ impl Generation {
         let [unit, number, snapshot, time, host, kind, reason] =
             record::decode(path, bytes, KIND, KEYS)?;
         let invalid = |what: &str| Error::damaged(path.display(), format!("its {what} is invalid"));
-        let number = number.parse().ok().filter(|&n| n > 0).ok_or_else(|| invalid("generation"))?;
+        let in_range = |&n: &u64| n > 0 && n <= i64::MAX as u64;
+        let number = number.parse().ok().filter(in_range).ok_or_else(|| invalid("generation"))?;
         Ok(Self {
             number,
             snapshot: Digest::parse(&snapshot).ok_or_else(|| invalid("snapshot"))?,
@@ -120,8 +121,8 @@ impl Store {
     pub fn generation_paths(&self) -> Result<Vec<PathBuf>> {
         let top = self.path().join("generations");
         let mut found = Vec::new();
-        for container in file_names(&top)? {
-            for component in file_names(&top.join(&container))? {
+        for container in directory_names(&top)? {
+            for component in directory_names(&top.join(&container))? {
                 let directory = top.join(&container).join(&component);
                 let names =
                     file_names(&directory)?.into_iter().filter(|name| name.ends_with(".gen"));
@@ -191,6 +192,26 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Makes what a unit's records are called durable, or that they are gone.
+    pub fn sync_generations(&self, unit: &str) -> Result<()> {
+        let path = self.generation_path(unit, 1);
+        let directory = path.parent().expect("a record lies in a directory");
+        self.disk().sync_dir(directory).map_err(Error::file("sync", directory))
+    }
+
+    /// Makes a record that somebody else may have left half-way durable.
+    pub fn adopt_generation(&self, path: &Path) -> Result<()> {
+        self.make_durable(path)
+    }
+
+    /// Returns a number above those of all the unit's records, also of those that cannot be read.
+    pub fn free_generation(&self, unit: &str) -> Result<u64> {
+        let path = self.generation_path(unit, 1);
+        let names = file_names(path.parent().expect("a record lies in a directory"))?;
+        let numbers = names.iter().filter_map(|name| name.strip_suffix(".gen")?.parse().ok());
+        Ok(numbers.max().unwrap_or(0) + 1)
     }
 
     /// Returns where a generation's record lies, or would lie.

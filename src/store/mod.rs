@@ -119,7 +119,7 @@ impl Store {
     pub fn pack_names(&self) -> Result<Vec<Digest>> {
         let packs = self.path.join("packs");
         let mut found = Vec::new();
-        for directory in file_names(&packs)? {
+        for directory in directory_names(&packs)? {
             for name in file_names(&packs.join(directory))? {
                 if let Some(digest) = name.strip_suffix(".pack").and_then(Digest::parse) {
                     found.push(digest);
@@ -136,8 +136,7 @@ impl Store {
         let check = pack::check(&path, *name, |_| Ok(()))?;
         let file = File::open(&path).map_err(Error::file("open", &path))?;
         self.disk.sync(&file).map_err(Error::file("sync", &path))?;
-        let directory = path.parent().expect("a pack lies in a directory");
-        self.disk.sync_dir(directory).map_err(Error::file("sync", directory))?;
+        sync_up(self.disk(), path.parent().expect("a pack lies in a directory"))?;
         let size_bytes = file.metadata().map_err(Error::file("read", &path))?.len();
         Ok((PackContents { name: *name, size_bytes, blocks: check.blocks }, check.problems))
     }
@@ -184,6 +183,30 @@ impl Store {
         Ok(Ok(pack.contents))
     }
 
+    /// Removes all hints for skipping unchanged files.
+    pub fn drop_hints(&self) -> Result<()> {
+        let cache = self.path.join("cache");
+        for name in file_names(&cache)? {
+            let path = cache.join(name);
+            self.disk.remove_file(&path).map_err(Error::file("remove", path))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a file of the store durable that may not be: its content, and then its name.
+    fn make_durable(&self, path: &Path) -> Result<()> {
+        let file = File::open(path).map_err(Error::file("open", path))?;
+        self.disk.sync(&file).map_err(Error::file("sync", path))?;
+        sync_up(self.disk(), path.parent().expect("a file of the store lies in a directory"))
+    }
+
+    /// Moves a damaged file out of the way. What it may still hold is kept for whoever wants to look.
+    fn quarantine(&self, path: &Path) -> Result<()> {
+        let name = path.file_name().expect("a file of the store has a name");
+        let to = self.path.join("quarantine").join(name);
+        self.disk.rename_over(path, &to).map_err(Error::file("quarantine", path))
+    }
+
     /// Removes a pack whose rows are gone.
     pub fn remove_pack(&self, name: &Digest) -> Result<()> {
         let path = self.pack_path(name);
@@ -217,6 +240,13 @@ fn file_names(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Returns the names of the directories in a directory. A stray file among them is not the store's.
+fn directory_names(path: &Path) -> Result<Vec<String>> {
+    let mut names = file_names(path)?;
+    names.retain(|name| path.join(name).is_dir());
+    Ok(names)
+}
+
 /// Reads a record, refusing files that are too long to be one.
 fn read_record(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -239,6 +269,13 @@ fn make_dir(disk: &dyn Disk, path: &Path) -> Result<()> {
     disk.sync_dir(parent).map_err(Error::file("sync", parent))
 }
 
+/// Makes the names in a directory durable, and that of the directory itself: whoever made it may have died before.
+fn sync_up(disk: &dyn Disk, directory: &Path) -> Result<()> {
+    disk.sync_dir(directory).map_err(Error::file("sync", directory))?;
+    let parent = directory.parent().expect("a directory of the store lies in the store");
+    disk.sync_dir(parent).map_err(Error::file("sync", parent))
+}
+
 /// Writes a file under a temporary name and gives it its own once it is durable. The name must be free.
 fn publish(disk: &dyn Disk, temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let directory = path.parent().expect("a file of the store lies in a directory");
@@ -249,5 +286,5 @@ fn publish(disk: &dyn Disk, temporary: &Path, path: &Path, bytes: &[u8], mode: u
     // The content before the name, the name before anybody is told: a power cut must not leave an empty record.
     disk.sync(&file).map_err(Error::file("sync", temporary))?;
     disk.rename_new(temporary, path).map_err(Error::file("publish", path))?;
-    disk.sync_dir(directory).map_err(Error::file("sync", directory))
+    sync_up(disk, directory)
 }

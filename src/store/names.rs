@@ -20,6 +20,10 @@ pub(super) fn encode(text: &str) -> String {
             name.push_str(&format!("%{byte:02X}"));
         }
     }
+    shorten(name, text)
+}
+
+fn shorten(mut name: String, text: &str) -> String {
     if name.len() > NAME_BYTES_MAX {
         name.truncate(NAME_BYTES_KEPT);
         name.push('~');
@@ -31,7 +35,9 @@ pub(super) fn encode(text: &str) -> String {
 /// Returns one file name for both parts of a unit's address. A `-` in the container's name is encoded too, so that the
 /// `-` between the parts is the first one.
 pub fn encode_unit(container: &str, component: &str) -> String {
-    format!("{}-{}", encode(container).replace('-', "%2D"), encode(component))
+    let name = format!("{}-{}", encode(container).replace('-', "%2D"), encode(component));
+    // Each part is short enough by itself; together, and behind a snapshot's id, they may not be.
+    shorten(name, &format!("{container}:{component}"))
 }
 
 #[cfg(test)]

@@ -67,6 +67,24 @@ pub struct PackContents {
 }
 
 impl PackContents {
+    /// Returns where each object lies.
+    pub fn locations(&self) -> impl Iterator<Item = (ObjectKey, Location)> {
+        self.blocks.iter().flat_map(move |block| {
+            let mut offset_bytes = 0;
+            block.objects.iter().map(move |(key, size_bytes)| {
+                let location = Location {
+                    pack: self.name,
+                    block_offset: block.offset_bytes,
+                    block_bytes: block.size_bytes,
+                    offset_bytes,
+                    size_bytes: *size_bytes,
+                };
+                offset_bytes += size_bytes;
+                (*key, location)
+            })
+        })
+    }
+
     /// Returns the objects.
     pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
         self.blocks.iter().flat_map(|block| block.objects.iter().map(|(key, _)| key))
@@ -103,4 +121,6 @@ pub enum Placement {
     New,
     /// They are found in the new pack from now on, so that the old one can go.
     Move,
+    /// The same, but file objects are left out until somebody has read what they list.
+    Unproven,
 }

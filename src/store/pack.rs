@@ -1,7 +1,7 @@
 //! Packs: immutable files of blocks, named by their digest.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,10 @@ use crate::disk::Disk;
 pub(crate) const PACK_BYTES: u64 = 64 << 20;
 const MAGIC: &[u8; 8] = b"dysnopk1";
 const END_MAGIC: &[u8; 8] = b"dysnopkE";
+/// A block and its table are below this; refuse before allocating.
+const BLOCK_BYTES_MAX: u64 = 8 << 20;
+/// A pack is closed at so many objects too, because a writer remembers them until the pack is durable.
+const PACK_OBJECTS: usize = 250_000;
 /// Bytes after the block offsets.
 const TAIL_BYTES: usize = 48;
 
@@ -27,6 +31,7 @@ pub(crate) struct PackWriter<'a> {
     file: File,
     hasher: blake3::Hasher,
     size_bytes: u64,
+    n_objects: usize,
     blocks: Vec<BlockContents>,
 }
 
@@ -49,6 +54,7 @@ impl<'a> PackWriter<'a> {
             file,
             hasher: blake3::Hasher::new(),
             size_bytes: 0,
+            n_objects: 0,
             blocks: Vec::new(),
         };
         writer.append(MAGIC)?;
@@ -66,12 +72,13 @@ impl<'a> PackWriter<'a> {
         let offset_bytes = self.size_bytes;
         self.append(&block.bytes)?;
         let size_bytes = block.bytes.len() as u32;
+        self.n_objects += block.objects.len();
         self.blocks.push(BlockContents { offset_bytes, size_bytes, objects: block.objects });
         Ok(())
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.size_bytes >= PACK_BYTES
+        self.size_bytes >= PACK_BYTES || self.n_objects >= PACK_OBJECTS
     }
 
     pub(crate) fn finish(mut self) -> Result<FinishedPack> {
@@ -104,45 +111,83 @@ pub(crate) struct PackCheck {
 
 /// Reads and verifies all of a pack: each block, each object, the footer and the name. `read` is told the bytes of
 /// each block, and can stop by an error.
+///
+/// Blocks are found by the footer, and, where that is damaged, by their headers.
 pub(crate) fn check(
     path: &Path,
     name: Digest,
     mut read: impl FnMut(u64) -> Result<()>,
 ) -> Result<PackCheck> {
     let file = File::open(path).map_err(Error::file("open", path))?;
-    let mut reader = HashingReader {
-        inner: BufReader::with_capacity(1 << 20, file),
-        hasher: blake3::Hasher::new(),
-    };
+    let footer = read_footer(&file).map_err(Error::file("read", path))?;
+    let inner = BufReader::with_capacity(1 << 20, file);
+    let mut reader = HashingReader { inner, hasher: blake3::Hasher::new() };
+    let mut take = |size| reader.read_exact_or_end(size).map_err(Error::file("read", path));
     let mut check = PackCheck { blocks: Vec::new(), problems: Vec::new() };
     let mut decoder = Decoder::new()?;
-    let mut offset = reader.read_exact_or_end(MAGIC.len()).map_err(Error::file("read", path))?;
-    if offset != MAGIC {
+    if take(MAGIC.len())? != MAGIC {
         check.problems.push("it does not start like a pack".to_owned());
     }
     let mut at = MAGIC.len() as u64;
-    loop {
-        offset = reader.read_exact_or_end(HEADER_BYTES).map_err(Error::file("read", path))?;
-        let Ok(header) = Header::parse(&offset) else { break };
-        let mut bytes = std::mem::take(&mut offset);
-        let rest = header.block_bytes() - HEADER_BYTES;
-        bytes.extend(reader.read_exact_or_end(rest).map_err(Error::file("read", path))?);
+    let ends = footer.as_ref().map(|footer| footer.block_ends());
+    for n in 0.. {
+        let bytes = match &ends {
+            Some(ends) => match ends.get(n) {
+                Some(end) => take((end - at) as usize)?,
+                None => break,
+            },
+            None => {
+                let mut bytes = take(HEADER_BYTES)?;
+                let Ok(header) = Header::parse(&bytes) else { break };
+                bytes.extend(take(header.block_bytes() - HEADER_BYTES)?);
+                bytes
+            }
+        };
         check_block(&mut decoder, &bytes, at, path, &mut check);
         at += bytes.len() as u64;
         read(bytes.len() as u64)?;
     }
-    let mut footer = offset;
-    reader.inner.read_to_end(&mut footer).map_err(Error::file("read", path))?;
-    let in_footer = footer.len().saturating_sub(HEADER_BYTES.min(footer.len()));
-    reader.hasher.update(&footer[footer.len() - in_footer..]);
-    let found: Vec<u64> = check.blocks.iter().map(|block| block.offset_bytes).collect();
-    if parse_footer(&footer).as_deref() != Some(&found[..]) && check.problems.is_empty() {
-        check.problems.push("its list of blocks does not match its blocks".to_owned());
+    if footer.is_none() {
+        check.problems.push("its list of blocks is damaged".to_owned());
     }
+    reader.read_rest().map_err(Error::file("read", path))?;
     if reader.hasher.finalize() != blake3::Hash::from_bytes(name.0) && check.problems.is_empty() {
         check.problems.push("its digest is not its name".to_owned());
     }
     Ok(check)
+}
+
+/// Where a pack's blocks lie.
+struct Footer {
+    offsets: Vec<u64>,
+    /// Where the footer starts, and so the last block ends.
+    start: u64,
+}
+
+impl Footer {
+    fn block_ends(&self) -> Vec<u64> {
+        self.offsets.iter().skip(1).copied().chain([self.start]).collect()
+    }
+}
+
+/// Reads the list of blocks; none where it is damaged.
+fn read_footer(file: &File) -> io::Result<Option<Footer>> {
+    let length = file.metadata()?.len();
+    let mut tail = [0; TAIL_BYTES];
+    let Some(tail_at) = length.checked_sub(TAIL_BYTES as u64) else { return Ok(None) };
+    file.read_exact_at(&mut tail, tail_at)?;
+    let n_blocks = u64::from(u32::from_le_bytes(tail[..4].try_into().expect("four bytes")));
+    let Some(start) = tail_at.checked_sub(n_blocks * 8) else { return Ok(None) };
+    let mut bytes = vec![0; (length - start) as usize];
+    file.read_exact_at(&mut bytes, start)?;
+    let footer = parse_footer(&bytes).map(|offsets| Footer { offsets, start });
+    // Ascending, from the first block to the footer, and none larger than a block can be.
+    Ok(footer.filter(|footer| {
+        let starts = footer.offsets.iter().copied();
+        let sizes = starts.zip(footer.block_ends()).map(|(from, to)| to.checked_sub(from));
+        footer.offsets.first() == Some(&(MAGIC.len() as u64))
+            && sizes.into_iter().all(|size| size.is_some_and(|size| size <= BLOCK_BYTES_MAX))
+    }))
 }
 
 fn check_block(decoder: &mut Decoder, bytes: &[u8], at: u64, path: &Path, check: &mut PackCheck) {
@@ -197,6 +242,19 @@ struct HashingReader {
 }
 
 impl HashingReader {
+    /// Reads to the end, only for the digest.
+    fn read_rest(&mut self) -> io::Result<()> {
+        loop {
+            let buffer = self.inner.fill_buf()?;
+            let length = buffer.len();
+            if length == 0 {
+                return Ok(());
+            }
+            self.hasher.update(buffer);
+            self.inner.consume(length);
+        }
+    }
+
     /// Reads `size` bytes, or fewer where the file ends.
     fn read_exact_or_end(&mut self, size: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(size);

@@ -1,6 +1,6 @@
 //! The way of objects from the disk, verified before anybody sees them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -78,18 +78,33 @@ impl<'a> Reader<'a> {
                 hasher = Some(blake3::Hasher::new());
             }
         }
+        Ok(self.content_reader(*content, stack, hasher))
+    }
+
+    /// Reads what a file object at some place lists, and checks that it has the digest that names it.
+    pub fn prove(&self, key: &ObjectKey, location: &Location) -> Result<()> {
+        let bytes = self.object_at(key, location)?;
+        let damaged = |reason| Error::damaged(format!("{} {}", key.kind.name(), key.id), reason);
+        let list = List::decode(bytes.as_ref()).map_err(damaged)?;
+        let sizes = list.pairs.iter().try_fold(0u64, |sum, pair| sum.checked_add(pair.size_bytes));
+        let size_bytes = sizes.ok_or_else(|| damaged("its sizes are absurd"))?;
+        let content = Content { size_bytes, digest: key.id };
+        let mut reader = self.content_reader(content, vec![list], Some(blake3::Hasher::new()));
+        while reader.next_chunk()? {}
+        Ok(())
+    }
+
+    fn content_reader(
+        &self,
+        content: Content,
+        mut stack: Vec<List>,
+        hasher: Option<blake3::Hasher>,
+    ) -> ContentReader<'_> {
         for list in &mut stack {
             list.pairs.reverse();
         }
-        Ok(ContentReader {
-            reader: self,
-            content: *content,
-            stack,
-            chunk: None,
-            at: 0,
-            read_bytes: 0,
-            hasher,
-        })
+        let reader = self;
+        ContentReader { reader, content, stack, chunk: None, at: 0, read_bytes: 0, hasher }
     }
 
     /// Calls `visit` with each object that a content is made of, without reading the chunks.
@@ -104,14 +119,20 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         visit(ObjectKey { id: content.digest, kind: Kind::File });
-        let mut lists = vec![self.list(content.digest, Kind::File, None)?];
-        while let Some(list) = lists.pop() {
-            let kind = if list.level == 0 { Kind::Chunk } else { Kind::List };
-            for pair in list.pairs {
-                visit(ObjectKey { id: pair.id, kind });
-                if kind == Kind::List {
-                    lists.push(self.list(pair.id, Kind::List, Some(list.level - 1))?);
-                }
+        let mut seen = HashSet::new();
+        // One list of each level at a time: a hostile list of lists must not take all memory, nor all time.
+        let mut stack = vec![self.list(content.digest, Kind::File, None)?];
+        while let Some(list) = stack.last_mut() {
+            let level = list.level;
+            let Some(pair) = list.pairs.pop() else {
+                stack.pop();
+                continue;
+            };
+            let kind = if level == 0 { Kind::Chunk } else { Kind::List };
+            visit(ObjectKey { id: pair.id, kind });
+            if kind == Kind::List && seen.insert(pair.id) {
+                self.interrupt.check().map_err(|_| plugins::Interrupted)?;
+                stack.push(self.list(pair.id, Kind::List, Some(level - 1))?);
             }
         }
         Ok(())
@@ -136,7 +157,11 @@ impl<'a> Reader<'a> {
     pub fn object(&self, key: &ObjectKey) -> Result<ObjectBytes> {
         let missing = || Error::Missing { what: key.kind.name(), id: key.id };
         let location = self.locate(key)?.ok_or_else(missing)?;
-        let block = self.block(&location)?;
+        self.object_at(key, &location)
+    }
+
+    fn object_at(&self, key: &ObjectKey, location: &Location) -> Result<ObjectBytes> {
+        let block = self.block(location)?;
         let is_it = |object: &&_| {
             let object: &super::block::DecodedObject = object;
             object.offset_bytes == location.offset_bytes && object.key == *key
@@ -251,6 +276,9 @@ impl ContentReader<'_> {
                 hasher.update(bytes.as_ref());
             }
             self.read_bytes += pair.size_bytes;
+            if self.read_bytes > self.content.size_bytes {
+                return Err(self.damaged("it is longer than its entry says"));
+            }
             (self.chunk, self.at) = (Some(bytes), 0);
             return Ok(true);
         }

@@ -62,7 +62,11 @@ impl Root {
         let [snapshot, unit, profile, manifest, entries, size, stored] =
             record::decode(path, bytes, KIND, KEYS)?;
         let invalid = |what: &str| Error::damaged(path.display(), format!("its {what} is invalid"));
-        let number = |text: &str, what| text.parse().map_err(|_| invalid(what));
+        // What the index can hold: a record with more would be durable and never have a row.
+        let number = |text: &str, what| {
+            let number = text.parse().ok().filter(|&number| number <= i64::MAX as u64);
+            number.ok_or_else(|| invalid(what))
+        };
         Ok(Self {
             snapshot: Digest::parse(&snapshot).ok_or_else(|| invalid("snapshot"))?,
             unit,
@@ -95,7 +99,11 @@ impl Store {
     pub fn write_root(&self, session: &Session<'_>, root: &Root) -> Result<()> {
         let path = self.root_directory().join(root.file_name());
         if path.exists() {
-            return Ok(());
+            if self.read_root(&root.file_name()).is_ok() {
+                // Whoever gave it its name may have died before the name was durable.
+                return self.make_durable(&path);
+            }
+            self.quarantine(&path)?;
         }
         publish(self.disk(), &session.new_file("root"), &path, root.encode().as_bytes(), 0o444)
     }
@@ -104,6 +112,17 @@ impl Store {
     pub fn remove_root(&self, name: &str) -> Result<()> {
         let path = self.root_directory().join(name);
         self.disk().remove_file(&path).map_err(Error::file("remove", path))
+    }
+
+    /// Makes the names under which root files lie durable, or that they are gone.
+    pub fn sync_roots(&self) -> Result<()> {
+        let directory = self.root_directory();
+        self.disk().sync_dir(&directory).map_err(Error::file("sync", directory))
+    }
+
+    /// Makes a root file that somebody else may have left half-way durable.
+    pub fn adopt_root(&self, name: &str) -> Result<()> {
+        self.make_durable(&self.root_directory().join(name))
     }
 
     fn root_directory(&self) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Sessions and locks: who uses the store, told by the kernel.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,22 +57,20 @@ impl<'a> Session<'a> {
         let lock_path = store.run_path("store.lock");
         let store_lock = match access {
             Access::Shared => Lock::shared(&lock_path, waiting)?,
-            Access::Exclusive => Lock::exclusive(&lock_path, doing)?,
+            Access::Exclusive => match Lock::exclusive(&lock_path, doing) {
+                Err(Error::Locked { path, holder }) => {
+                    let holder = store.living_session()?.unwrap_or(holder);
+                    return Err(Error::Locked { path, holder });
+                }
+                other => other?,
+            },
         };
-        let number = N_SESSIONS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{number}", std::process::id());
+        store.remove_dead_sessions()?;
+        let (name, lease) = store.take_lease(doing)?;
         let lease_path = store.run_path(&format!("{name}.lease"));
         let directory = store.path().join("tmp").join(&name);
-        store.remove_dead_sessions()?;
-        // Locked under another name first: a lease that is seen unlocked belongs to the dead.
-        let unlocked_path = store.run_path(&format!("{name}.new"));
-        let lease = open_lock(&unlocked_path)?;
-        lease.try_lock().map_err(|_| held(&unlocked_path))?;
-        say_holder(&lease, doing);
-        let disk = store.disk();
-        disk.rename_over(&unlocked_path, &lease_path)
-            .map_err(Error::file("create", &lease_path))?;
-        disk.create_dir(&directory).map_err(Error::file("create", &directory))?;
+        let made = store.disk().create_dir(&directory);
+        made.map_err(Error::file("create", &directory))?;
         let n_files = AtomicU64::new(0);
         Ok(Self { store, directory, lease_path, _lease: lease, _store_lock: store_lock, n_files })
     }
@@ -106,7 +104,44 @@ impl Drop for Session<'_> {
 }
 
 impl Store {
+    /// Takes a lease under a name that nobody has. Containers that share a store may share a process number too.
+    fn take_lease(&self, doing: &str) -> Result<(String, File)> {
+        loop {
+            let number = N_SESSIONS.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{}-{number}", std::process::id());
+            let lease_path = self.run_path(&format!("{name}.lease"));
+            // Locked under another name first: a lease that is seen unlocked belongs to the dead.
+            let unlocked_path = self.run_path(&format!("{name}.new"));
+            let lease = open_lock(&unlocked_path)?;
+            if lease.try_lock().is_err() {
+                continue;
+            }
+            say_holder(&lease, doing);
+            match self.disk().rename_new(&unlocked_path, &lease_path) {
+                Ok(()) => return Ok((name, lease)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::file("create", &lease_path)(error)),
+            }
+        }
+    }
+
+    /// Returns what a living session says of itself. Those that share the store's lock do not say it there.
+    fn living_session(&self) -> Result<Option<String>> {
+        let run = self.path().join("run");
+        let names = super::file_names(&run)?;
+        let living = |name: &&String| {
+            let lease = name.ends_with(".lease").then(|| File::open(run.join(name)));
+            matches!(lease, Some(Ok(lease)) if lease.try_lock_shared().is_err())
+        };
+        Ok(names.iter().find(living).map(|name| read_holder(&run.join(name))))
+    }
+
+    /// Removes what sessions left whose process is gone. Several may do it at once.
     fn remove_dead_sessions(&self) -> Result<()> {
+        let gone = |removed: io::Result<()>| match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
         let run = self.path().join("run");
         for name in super::file_names(&run)? {
             let Some(session) = name.strip_suffix(".lease") else { continue };
@@ -114,13 +149,20 @@ impl Store {
             let Ok(lease) = File::open(&lease_path) else { continue };
             if lease.try_lock().is_ok() {
                 let directory = self.path().join("tmp").join(session);
-                if directory.exists() {
-                    let removed = self.disk().remove_dir_all(&directory);
-                    removed.map_err(Error::file("remove", &directory))?;
-                }
+                let removed = gone(self.disk().remove_dir_all(&directory));
+                removed.map_err(Error::file("remove", &directory))?;
                 // Last, so that a crash in between leaves the sign that there is something to remove.
-                let removed = self.disk().remove_file(&lease_path);
+                let removed = gone(self.disk().remove_file(&lease_path));
                 removed.map_err(Error::file("remove", &lease_path))?;
+            }
+        }
+        let tmp = self.path().join("tmp");
+        for session in super::file_names(&tmp)? {
+            // A lease is made before the directory and outlives it; a power cut may have taken it.
+            if !run.join(format!("{session}.lease")).exists() {
+                let directory = tmp.join(session);
+                let removed = gone(self.disk().remove_dir_all(&directory));
+                removed.map_err(Error::file("remove", &directory))?;
             }
         }
         Ok(())

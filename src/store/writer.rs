@@ -15,11 +15,13 @@ use super::error::{Error, Result};
 use super::object::{Catalog, Kind, ObjectKey, Placement};
 use super::pack::{FinishedPack, PackWriter};
 use super::session::Session;
-use super::{Store, make_dir};
+use super::{Store, make_dir, sync_up};
 
 /// Blocks of 1 MiB that wait between two threads. Enough to keep all busy, little enough to stay far below the
 /// promised memory.
 const QUEUE_BLOCKS: usize = 4;
+/// Threads that compress. Each takes several megabytes, and more would wait for the reader and the disk anyway.
+const ENCODERS_MAX: usize = 8;
 /// Compressed blocks that wait while a pack is being opened or closed.
 const QUEUE_ENCODED: usize = 16;
 
@@ -128,7 +130,7 @@ impl Destination for IntoStore<'_> {
     fn has(&self, key: &ObjectKey) -> Result<bool> {
         match self.placement {
             Placement::New => lock(self.catalog).contains(key),
-            Placement::Move => Ok(false),
+            Placement::Move | Placement::Unproven => Ok(false),
         }
     }
 
@@ -172,7 +174,7 @@ impl WriteTo<'_> {
             let (blocks, raw) = bounded(QUEUE_BLOCKS);
             let (encoded_sender, encoded) = bounded(QUEUE_ENCODED);
             let (pack_sender, packs) = bounded(1);
-            for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(ENCODERS_MAX) {
                 let (raw, sender, failure) = (raw.clone(), encoded_sender.clone(), &failure);
                 scope.spawn(move || note(failure, encode(&raw, &sender, self.compression)));
             }
@@ -248,11 +250,14 @@ impl Store {
         make_dir(disk, directory)?;
         match disk.rename_new(from, &to) {
             Ok(()) => {}
-            // The same bytes are there already, from a session that died before it wrote the rows.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            // The same bytes were there already, from a session that died before it wrote the rows, or they were damaged
+            // since. In both cases the ones just written and checked are better.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                disk.rename_over(from, &to).map_err(Error::file("publish", &to))?;
+            }
             Err(error) => return Err(Error::file("publish", &to)(error)),
         }
-        disk.sync_dir(directory).map_err(Error::file("sync", directory))
+        sync_up(disk, directory)
     }
 }
 

@@ -43,6 +43,11 @@ impl FaultyDisk {
         state.operations.get(state.fail_at).cloned()
     }
 
+    /// Returns all that was attempted, in order.
+    pub(crate) fn operations(&self) -> Vec<String> {
+        self.state.lock().unwrap().operations.clone()
+    }
+
     fn attempt(&self, operation: &str, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
         state.operations.push(format!("{operation} {}", path.display()));
