@@ -1,7 +1,9 @@
 //! All tests of the program and its library, in one binary.
 #![expect(clippy::unwrap_used, reason = "a failed test is a panic")]
 
+mod cli;
 mod crash;
 mod format;
+mod hardship;
 mod store;
 mod support;

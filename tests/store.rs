@@ -190,8 +190,8 @@ fn an_exclusive_session_is_refused_beside_a_shared_one_and_names_it() {
     let directory = tempfile::tempdir().unwrap();
     let bench = Bench::open(directory.path());
     let shared = bench.session();
-    let error = Session::open(&bench.store, Access::Exclusive, "gc").err().unwrap();
+    let error = Session::open(&bench.store, Access::Exclusive, "gc", |_| ()).err().unwrap();
     assert!(error.to_string().contains("cannot lock"), "{error}");
     drop(shared);
-    Session::open(&bench.store, Access::Exclusive, "gc").unwrap();
+    Session::open(&bench.store, Access::Exclusive, "gc", |_| ()).unwrap();
 }

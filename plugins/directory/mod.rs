@@ -66,8 +66,9 @@ const INITIAL_MARK: &str = "initial";
 /// The sibling to which a directory is moved before it is removed. No tag has its length.
 const GARBAGE_MARK: &str = "garbage";
 
-/// How long a probe adds up sizes. It has two seconds for everything.
-const PROBE_TIME_MAX: Duration = Duration::from_millis(1000);
+/// How long a probe adds up sizes. Every snapshot probes first, and a tree that takes longer has an earlier snapshot to go by,
+/// or no estimate.
+const PROBE_TIME_MAX: Duration = Duration::from_millis(50);
 
 fn open(settings: &toml::Table, context: &Context) -> Result<Box<dyn Container>> {
     let root = place::read_root(NAME, settings)?;

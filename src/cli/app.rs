@@ -27,10 +27,11 @@ const ANSWER_BYTES_MAX: u64 = 256;
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Globals {
-    /// Read this configuration file
+    /// Read this configuration file; by default /etc/dysno/dysno.toml for root, else
+    /// $XDG_CONFIG_HOME/dysno/dysno.toml, where there is one
     #[arg(long, global = true, value_name = "FILE", env = "DYSNO_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// Keep snapshots and records in this directory
+    /// Keep snapshots and records in this directory; by default /var/lib/dysno for root, else $XDG_STATE_HOME/dysno
     #[arg(
         long,
         global = true,
@@ -42,10 +43,10 @@ pub(super) struct Globals {
     /// Print one JSON document instead of text
     #[arg(long, global = true)]
     json: bool,
-    /// Print warnings and errors only
+    /// Print what was asked for, warnings and errors only; as DYSNO_LOG=quiet
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say more; twice for all
+    /// Say more, twice for all; as DYSNO_LOG=verbose and DYSNO_LOG=debug
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
     /// Show progress
@@ -57,6 +58,11 @@ pub(super) struct Globals {
 }
 
 impl Globals {
+    /// Returns how results are printed.
+    pub(super) fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Text }
+    }
+
     /// Options win over `DYSNO_LOG`.
     fn verbosity(&self) -> Result<Verbosity> {
         match (self.quiet, self.verbose) {
@@ -123,7 +129,7 @@ impl App {
 
     /// Returns how results are printed.
     pub(super) fn format(&self) -> Format {
-        if self.globals.json { Format::Json } else { Format::Text }
+        self.globals.format()
     }
 
     /// Returns where the configuration is read from; none where there is no home directory to look in.
@@ -215,7 +221,13 @@ impl App {
     pub(super) fn say(&self, line: impl AsRef<str>) -> Result<()> {
         match self.progress.verbosity() {
             Verbosity::Quiet => Ok(()),
-            Verbosity::Normal | Verbosity::Verbose | Verbosity::Debug => Ok(self.out.line(line)?),
+            Verbosity::Normal | Verbosity::Verbose | Verbosity::Debug => {
+                match self.out.line(line) {
+                    // Nobody listens any more; the work goes on all the same.
+                    Err(_) if self.out.is_closed() => Ok(()),
+                    said => Ok(said?),
+                }
+            }
         }
     }
 
@@ -234,14 +246,17 @@ impl App {
     pub(super) fn end(self, result: Result<()>) -> ExitCode {
         let flushed = (&self.out).flush().map_err(Failure::Output);
         self.progress.end();
-        // Whoever read our output has what they wanted.
-        let result = if self.out.is_closed() { Ok(()) } else { result.and(flushed) };
-        let exit = match result {
-            Ok(()) if self.progress.n_warnings() > 0 => Exit::Warned,
-            Ok(()) => Exit::Done,
+        let exit = match result.and(flushed) {
+            // Whoever read our output has what they wanted.
+            Err(failure) if self.out.is_closed() && failure.is_broken_pipe() => self.done(),
+            Ok(()) => self.done(),
             Err(failure) => self.tell(&failure),
         };
         ExitCode::from(exit as u8)
+    }
+
+    fn done(&self) -> Exit {
+        if self.progress.has_warned() { Exit::Warned } else { Exit::Done }
     }
 
     fn tell(&self, failure: &Failure) -> Exit {

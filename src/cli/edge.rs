@@ -12,8 +12,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::{register, register_conditional_default};
 
-use crate::disk::RealDisk;
-use crate::host::Surroundings;
+use crate::host::{RealDisk, Surroundings};
 
 /// Where Debian and its kin keep the tools of each version of PostgreSQL.
 const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";

@@ -1,7 +1,7 @@
 //! Why a command failed: the message, its causes and the exit code.
 
 use std::error::Error as StdError;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use plugins::tree::Digest;
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::hint::hint;
 use super::print::plain;
-use crate::store::Error as StoreError;
-use crate::{host, index, ops};
+use crate::ops::{IndexError, StoreError};
+use crate::{host, ops};
 
 /// The result of a command.
 pub(super) type Result<T> = std::result::Result<T, Failure>;
@@ -115,6 +115,12 @@ impl Failure {
         exits.max_by_key(|exit| severity(*exit)).unwrap_or(Exit::Failed)
     }
 
+    /// Returns whether somebody closed the other end of a pipe.
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        let errors = layers(self).into_iter().filter_map(|layer| layer.downcast_ref::<io::Error>());
+        errors.into_iter().any(|error| error.kind() == ErrorKind::BrokenPipe)
+    }
+
     /// Returns what is to be told.
     pub(super) fn report(&self) -> FailureReport {
         let mut lines: Vec<String> = Vec::new();
@@ -127,7 +133,12 @@ impl Failure {
             }
             next = error.source();
         }
-        let message = lines.remove(0);
+        let message = match lines.remove(0) {
+            message if message == plugins::Interrupted.to_string() => {
+                format!("cannot go on: {message}")
+            }
+            message => message,
+        };
         let hint = match self {
             Self::Refused { hint, .. } => Some(hint.clone()),
             _ => hint(self, &layers(self)),
@@ -219,8 +230,8 @@ fn hidden<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError +
             _ => None,
         };
     }
-    match (error.downcast_ref::<index::Error>(), error.downcast_ref::<StoreError>()) {
-        (Some(index::Error::Store(error)), _) => Some(error),
+    match (error.downcast_ref::<IndexError>(), error.downcast_ref::<StoreError>()) {
+        (Some(IndexError::Store(error)), _) => Some(error),
         (_, Some(StoreError::Interrupted(error))) => Some(error),
         _ => match error.downcast_ref::<plugins::Error>() {
             Some(plugins::Error::Command(error)) => Some(error),
@@ -250,6 +261,10 @@ fn exit_of(error: &(dyn StdError + 'static)) -> Exit {
             StoreError::Damaged { .. } | StoreError::Missing { .. } => Exit::Damaged,
             StoreError::Locked { .. } => Exit::Locked,
             StoreError::Newer { .. } => Exit::Refused,
+            // The state directory that was named holds something else.
+            StoreError::File { source, .. } if source.kind() == ErrorKind::DirectoryNotEmpty => {
+                Exit::Refused
+            }
             _ => Exit::Failed,
         };
     }

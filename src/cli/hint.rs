@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io::ErrorKind;
 
 use super::failure::Failure;
-use crate::store::Error as StoreError;
+use crate::ops::StoreError;
 use crate::{host, ops};
 
 /// Returns what helps: the first of the failure's layers that anything is known about decides.

@@ -14,7 +14,7 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use app::{App, Globals, tell};
+use app::{App, Format, Globals, tell};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::{Exit, Result};
@@ -114,6 +114,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
+    let format = cli.globals.format();
     match App::new(cli.globals) {
         Ok(app) => {
             let result = cli.command.run(&app);
@@ -122,6 +123,9 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             let report = failure.report();
             tell(&report);
+            if format == Format::Json {
+                let _ = writeln!(io::stdout(), "{}", json!({ "error": report.json() }));
+            }
             ExitCode::from(report.exit as u8)
         }
     }

@@ -1,7 +1,7 @@
 //! What a command tells on the standard error while it works.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ pub(super) struct Progress {
     style: Style,
     verbosity: Verbosity,
     step: Mutex<Option<Step>>,
-    n_warnings: AtomicU64,
+    warnings: Mutex<BTreeSet<String>>,
 }
 
 struct Step {
@@ -74,12 +74,12 @@ impl Progress {
             When::Always => Style::Lines,
             When::Auto => Style::Hidden,
         };
-        Self { style, verbosity, step: Mutex::new(None), n_warnings: AtomicU64::new(0) }
+        Self { style, verbosity, step: Mutex::new(None), warnings: Mutex::default() }
     }
 
-    /// Returns how many warnings there were.
-    pub(super) fn n_warnings(&self) -> u64 {
-        self.n_warnings.load(Ordering::Relaxed)
+    /// Returns whether there was a warning.
+    pub(super) fn has_warned(&self) -> bool {
+        !self.warnings.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Returns how much is said.
@@ -160,8 +160,13 @@ impl Report for Progress {
     }
 
     fn warn(&self, warning: &str) {
-        self.n_warnings.fetch_add(1, Ordering::Relaxed);
-        self.say(&format!("warning: {warning}"));
+        // Each session on a damaged store finds the same; once is enough.
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = warnings.insert(warning.to_owned());
+        drop(warnings);
+        if is_new {
+            self.say(&format!("warning: {warning}"));
+        }
     }
 
     fn note(&self, text: &str) {

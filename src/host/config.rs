@@ -309,7 +309,7 @@ mod tests {
         check(
             "[container.a]\nplugin = \"directory\"\nrot = 1\n",
             expect![
-                "cannot use the configuration /etc/dysno.toml, line 3: unknown field `rot` in container a, expected one of plugin, "
+                "cannot use the configuration /etc/dysno.toml, line 3: unknown field `rot` in container a, expected one of plugin, root"
             ],
         );
         check(

@@ -5,6 +5,7 @@ mod config;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use crate::disk::RealDisk;
 pub use config::{Config, ConfigError, ContainerConfig, Keep, StoreConfig, UnitConfig};
 use jiff::Timestamp;
 use plugins::{Context, Kind, Plugin, Tag, UnitAddress};
@@ -97,7 +98,8 @@ impl Host {
         doing: &str,
         report: &dyn Report,
     ) -> Result<Session<'_>, Error> {
-        let session = Session::open(&self.store, access, doing)?;
+        let waiting = |holder: &str| report.note(&format!("waiting for {holder}"));
+        let session = Session::open(&self.store, access, doing, waiting)?;
         let verifying = |left| report.note(&format!("verifying packs without rows, {left} to go"));
         let differences = self.index().reconcile(&self.store, verifying)?;
         for problem in differences.problems {

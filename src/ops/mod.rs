@@ -44,4 +44,7 @@ pub use survey::{
     containers, generations, status, units,
 };
 pub use targets::{Targets, targets};
+// What those above need to name of the layers below.
+pub use crate::index::Error as IndexError;
+pub use crate::store::{Error as StoreError, Generation, GenerationKind};
 pub use verify::{Depth, Problem, Verified, verify};

@@ -65,7 +65,17 @@ pub fn snapshot(host: &Host, request: &SnapshotRequest, report: &dyn Report) -> 
     let mut taken = Vec::new();
     for (at, (unit, plugin)) in opened.iter().enumerate() {
         let unit = LockedUnit { unit, plugin: plugin.as_ref(), _lock: &locks[at] };
-        taken.push(take(host, &session, &unit, request, report)?);
+        match take(host, &session, &unit, request, report) {
+            Ok(one) => taken.push(one),
+            Err(error) => {
+                for Taken { unit, generation, .. } in &taken {
+                    report.note(&format!(
+                        "{unit} was captured before that, as generation {generation}"
+                    ));
+                }
+                return Err(error);
+            }
+        }
     }
     quiescence.end()?;
     Ok(taken)
@@ -92,7 +102,11 @@ pub(super) fn take(
     if !probe.exists {
         return Err(Error::NoState { verb: "capture", unit: (*unit).clone() });
     }
-    report.begin(&format!("capturing {unit}"), probe.size_bytes);
+    let size_bytes = match last_size(host, unit)? {
+        None => probe.size_bytes,
+        known => known,
+    };
+    report.begin(&format!("capturing {unit}"), size_bytes);
     let captured = capture(host, session, locked, request, report);
     report.end();
     let (captured, stored_bytes) = captured?;
@@ -115,6 +129,16 @@ pub(super) fn take(
         stored_bytes,
         seconds: start.elapsed().as_secs_f64(),
     })
+}
+
+/// Returns how large the unit's newest snapshot is, as an estimate of the next one.
+fn last_size(host: &Host, unit: &UnitAddress) -> Result<Option<u64>> {
+    let unit = unit.to_string();
+    let Some(last) = host.index().generations_of(&unit)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let roots = host.index().roots_of(&last.snapshot)?;
+    Ok(roots.into_iter().find(|root| root.unit == unit).map(|root| root.size_bytes))
 }
 
 fn capture(
@@ -172,8 +196,13 @@ pub(super) fn record(
     request: &SnapshotRequest,
 ) -> Result<(u64, bool)> {
     let generations = host.index().generations_of(&root.unit)?;
+    // What was only captured for safety is a new point in the history when somebody asks for it by name.
+    let is_wanted = |last: &Generation| {
+        last.kind != GenerationKind::Safety || request.kind == GenerationKind::Safety
+    };
     if let Some(last) = generations.first()
         && last.snapshot == root.snapshot
+        && is_wanted(last)
         && host.index().roots_of(&root.snapshot)?.iter().any(|known| known.unit == root.unit)
     {
         return Ok((last.number, false));

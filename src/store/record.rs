@@ -38,7 +38,7 @@ pub(crate) fn decode<const N: usize>(
         }
         _ => return Err(damaged("its first line names another type")),
     }
-    let body_bytes = text.len().checked_sub("sum: \n".len() + 64).unwrap_or_default();
+    let body_bytes = text.len().saturating_sub("sum: \n".len() + 64);
     let (body, sum) = text.split_at_checked(body_bytes).ok_or_else(|| damaged("it is cut off"))?;
     if sum != format!("sum: {}\n", Digest::of(body.as_bytes())) {
         return Err(damaged("its sum does not match"));

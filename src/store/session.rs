@@ -14,6 +14,10 @@ use super::error::{Error, Result};
 /// How long a session waits for a garbage collection to end. Collections of large stores take minutes; a writer that
 /// comes in one should not fail for it.
 const WAIT_MAX: Duration = Duration::from_secs(600);
+/// How long a lock that was let go may still be seen: by a child that was being started and has not closed its copy yet.
+const MOMENT: Duration = Duration::from_millis(250);
+/// Between two looks in that moment.
+const MOMENT_STEP: Duration = Duration::from_millis(5);
 /// Between two looks at a lock that somebody holds.
 const WAIT_STEP: Duration = Duration::from_millis(50);
 /// What a lock file says of its holder is short; more is not read.
@@ -42,11 +46,17 @@ pub struct Session<'a> {
 static N_SESSIONS: AtomicU64 = AtomicU64::new(0);
 
 impl<'a> Session<'a> {
-    /// Opens a session. A shared one waits for a collection to end; an exclusive one does not wait for anybody.
-    pub fn open(store: &'a Store, access: Access, doing: &str) -> Result<Self> {
+    /// Opens a session. A shared one waits for a collection to end, after telling `waiting` who runs it; an exclusive one
+    /// does not wait for anybody.
+    pub fn open(
+        store: &'a Store,
+        access: Access,
+        doing: &str,
+        waiting: impl FnOnce(&str),
+    ) -> Result<Self> {
         let lock_path = store.run_path("store.lock");
         let store_lock = match access {
-            Access::Shared => Lock::shared(&lock_path, doing)?,
+            Access::Shared => Lock::shared(&lock_path, waiting)?,
             Access::Exclusive => Lock::exclusive(&lock_path, doing)?,
         };
         let number = N_SESSIONS.fetch_add(1, Ordering::Relaxed);
@@ -123,25 +133,36 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes a lock alone, or fails with [`Error::Locked`] at once.
+    /// Takes a lock alone, or fails with [`Error::Locked`] after a moment.
     pub fn exclusive(path: &Path, doing: &str) -> Result<Self> {
         let file = open_lock(path)?;
-        match file.try_lock() {
-            Ok(()) => {
-                say_holder(&file, doing);
-                Ok(Self { _file: file })
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => {
+                    say_holder(&file, doing);
+                    return Ok(Self { _file: file });
+                }
+                Err(TryLockError::WouldBlock) if start.elapsed() < MOMENT => {
+                    thread::sleep(MOMENT_STEP)
+                }
+                Err(TryLockError::WouldBlock) => return Err(held(path)),
+                Err(TryLockError::Error(source)) => return Err(Error::file("lock", path)(source)),
             }
-            Err(TryLockError::WouldBlock) => Err(held(path)),
-            Err(TryLockError::Error(source)) => Err(Error::file("lock", path)(source)),
         }
     }
 
     /// Takes a lock together with others who take it so, waiting for whoever has it alone.
-    pub fn shared(path: &Path, _doing: &str) -> Result<Self> {
+    fn shared(path: &Path, waiting: impl FnOnce(&str)) -> Result<Self> {
         let file = open_lock(path)?;
         let start = Instant::now();
+        let mut waiting = Some(waiting);
         loop {
-            match file.try_lock_shared() {
+            let locked = file.try_lock_shared();
+            if let (Err(TryLockError::WouldBlock), Some(waiting)) = (&locked, waiting.take()) {
+                waiting(&read_holder(path));
+            }
+            match locked {
                 Ok(()) => return Ok(Self { _file: file }),
                 Err(TryLockError::WouldBlock) if start.elapsed() < WAIT_MAX => {
                     thread::sleep(WAIT_STEP)
@@ -166,12 +187,13 @@ fn say_holder(mut file: &File, doing: &str) {
 }
 
 fn held(path: &Path) -> Error {
+    Error::Locked { path: path.to_owned(), holder: read_holder(path) }
+}
+
+fn read_holder(path: &Path) -> String {
     let mut holder = String::new();
     if let Ok(file) = File::open(path) {
         let _ = file.take(HOLDER_BYTES_MAX).read_to_string(&mut holder);
     }
-    if holder.is_empty() {
-        holder = "another process".to_owned();
-    }
-    Error::Locked { path: path.to_owned(), holder }
+    if holder.is_empty() { "another process".to_owned() } else { holder }
 }

@@ -2,4 +2,6 @@
 
 pub(crate) mod faulty;
 pub(crate) mod host;
+pub(crate) mod normal;
+pub(crate) mod sandbox;
 pub(crate) mod store;

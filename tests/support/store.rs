@@ -36,7 +36,7 @@ impl Bench {
     }
 
     pub(crate) fn session(&self) -> Session<'_> {
-        Session::open(&self.store, Access::Shared, "test").unwrap()
+        Session::open(&self.store, Access::Shared, "test", |_| ()).unwrap()
     }
 
     pub(crate) fn catalog(&self) -> &Mutex<dyn Catalog> {
@@ -49,7 +49,7 @@ impl Bench {
 
     /// Writes contents and returns their names.
     pub(crate) fn write(&self, contents: &[&[u8]], cut: Cut) -> Result<(Vec<Content>, Written)> {
-        let session = Session::open(&self.store, Access::Shared, "test")?;
+        let session = Session::open(&self.store, Access::Shared, "test", |_| ())?;
         let destination =
             IntoStore { store: &self.store, catalog: self.catalog(), placement: Placement::New };
         let write_to = WriteTo {

@@ -78,14 +78,14 @@ fn to_file(app: &App, selected: &[Selected], path: &Path) -> Result<u64> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
+    let opened = File::open(directory).map_err(Failure::file("open", directory))?;
     let create = NamedTempFile::with_prefix_in(".dysno-export-", directory);
     let (file, temporary) = create.map_err(Failure::file("write to", directory))?.into_parts();
     let (file, size_bytes) = write(app, selected, file, path)?;
     // The content before the name: a power cut must not leave an empty bundle.
     file.sync_all().map_err(Failure::file("sync", path))?;
     temporary.persist(path).map_err(|error| Failure::file("write", path)(error.error))?;
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(Failure::file("sync", directory))?;
+    opened.sync_all().map_err(Failure::file("sync", directory))?;
     Ok(size_bytes)
 }
 

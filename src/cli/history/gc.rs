@@ -8,8 +8,7 @@ use crate::cli::app::{App, Format};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::print::{Table, count, size, time};
 use crate::host::Keep;
-use crate::ops::{self, CollectRequest, Collected, KeptGeneration};
-use crate::store::Generation;
+use crate::ops::{self, CollectRequest, Collected, Generation, KeptGeneration};
 
 /// Forget generations that no rule keeps and free their space
 ///

@@ -41,7 +41,7 @@ fn print(app: &App, selected: &Selected, shown: &Shown, name: &str) -> Result<()
     out.line(format!("size:     {} in {}", size(root.size_bytes), entries(root.entries)))?;
     out.line(format!("added:    {}", size(root.stored_bytes)))?;
     for (attribute, value) in &shown.attributes {
-        out.line(format!("{}: {}", plain(attribute), plain(value)))?;
+        out.line(format!("{:<9} {}", format!("{}:", plain(attribute)), plain(value)))?;
     }
     out.line(format!("files:    {}", shown.streams.len()))?;
     for (path, size_bytes) in shown.streams.iter().take(FILES_SHOWN_MAX) {

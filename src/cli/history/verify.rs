@@ -1,12 +1,13 @@
 //! `dysno verify`
 
 use clap::Args;
+use plugins::tree::Digest;
 use serde_json::{Value, json};
 
 use crate::cli::app::{App, Format};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::print::{count, plain, size};
-use crate::ops::{self, Depth, Problem, Verified};
+use crate::ops::{self, Depth, GenerationReport, Problem, Verified};
 
 /// Find damage in the store and name what it affects
 ///
@@ -41,10 +42,14 @@ impl Verify {
             app.print_json_with_failure(document, &failure)?;
             return Err(failure);
         }
+        let generations = ops::generations(app.host()?, None, &app.progress)?;
         for problem in &verified.problems {
             app.out.line(format!("{}: {}", problem.kind, plain(&problem.object)))?;
             for snapshot in &problem.affects {
-                app.out.line(format!("  affects: snapshot {snapshot}{}", names(app, snapshot)?))?;
+                app.out.line(format!(
+                    "  affects: snapshot {snapshot}{}",
+                    names(&generations, snapshot)
+                ))?;
             }
         }
         app.say(summary(&verified, depth))?;
@@ -53,13 +58,12 @@ impl Verify {
 }
 
 /// Returns the generations that have a snapshot, as the end of a line.
-fn names(app: &App, snapshot: &plugins::tree::Digest) -> Result<String> {
-    let generations = ops::generations(app.host()?, None, &app.progress)?;
+fn names(generations: &[GenerationReport], snapshot: &Digest) -> String {
     let of_snapshot = generations.iter().filter(|report| report.generation.snapshot == *snapshot);
-    let name = |report: &ops::GenerationReport| {
+    let name = |report: &GenerationReport| {
         format!(", {}@{}", plain(&report.generation.unit), report.generation.number)
     };
-    Ok(of_snapshot.map(name).collect())
+    of_snapshot.map(name).collect()
 }
 
 fn summary(verified: &Verified, depth: Depth) -> String {

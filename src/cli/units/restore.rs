@@ -52,7 +52,7 @@ impl Restore {
         } else {
             let (unit, selected) = self.selected(app)?;
             app.host()?.kind_of(&unit)?;
-            app.confirm(&format!("replace the state of {unit} by {}", name(&selected)))?;
+            app.confirm(&format!("replace the state of {unit} by {}", name(&selected, &unit)))?;
             let options = RestoreOptions { unreadable: unreadable(self.allow_unreadable) };
             let request = RestoreRequest { unit, selected, safety, options };
             ops::restore(app.host()?, &request, &app.progress)?
@@ -111,8 +111,11 @@ pub(in crate::cli) fn safety(no_safety_snapshot: bool) -> Safety {
     if no_safety_snapshot { Safety::Skip } else { Safety::Snapshot }
 }
 
-fn name(selected: &Selected) -> String {
+fn name(selected: &Selected, unit: &UnitAddress) -> String {
     match &selected.generation {
+        Some(generation) if generation.unit == unit.to_string() => {
+            format!("its generation {}, captured {}", generation.number, time(&generation.time))
+        }
         Some(generation) => {
             let when = time(&generation.time);
             format!("generation {} of {}, captured {when}", generation.number, generation.unit)

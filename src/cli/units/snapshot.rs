@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::app::{App, Format};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::print::{seconds, short, size};
-use crate::ops::{self, SnapshotRequest, Taken, Targets};
-use crate::store::GenerationKind;
+use crate::ops::{self, GenerationKind, SnapshotRequest, Taken, Targets};
 
 /// Capture the state of units as new generations
 ///

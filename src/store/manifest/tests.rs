@@ -24,7 +24,9 @@ fn write(
     Ok(writer.finish()?.out)
 }
 
-fn read(bytes: &[u8]) -> Result<(Profile, Vec<(String, String)>, Vec<Entry>), Error> {
+type Parts = (Profile, Vec<(String, String)>, Vec<Entry>);
+
+fn read(bytes: &[u8]) -> Result<Parts, Error> {
     let reader = ManifestReader::open(bytes, Digest::of(bytes))?;
     let profile = reader.profile();
     let attributes = reader.attributes().clone().into_iter().collect();
