@@ -5,5 +5,6 @@ mod cli;
 mod crash;
 mod format;
 mod hardship;
+mod postgres;
 mod store;
 mod support;

@@ -324,8 +324,10 @@ async fn login<S>(config: &Config, stream: S) -> Result<Client, Refusal>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (client, connection) =
-        config.connect_raw(stream, NoTls).await.map_err(ServerError::from)?;
+    let (client, connection) = config
+        .connect_raw(stream, NoTls)
+        .await
+        .map_err(|error| ServerError::from(error).at_login())?;
     // Its error is seen by the statement that is under way.
     tokio::spawn(async { connection.await.ok() });
     Ok(client)

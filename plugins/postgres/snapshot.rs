@@ -143,7 +143,12 @@ fn lock_refused(failure: Failure, server: &Server) -> Error {
     if code == Some(SqlState::OUT_OF_MEMORY) {
         return failure.during("lock", "the tables: raise max_locks_per_transaction of the server");
     }
-    failure.during("lock", format!("the tables as role {:?}", server.user()))
+    let right = if code == Some(SqlState::INSUFFICIENT_PRIVILEGE) {
+        ", which must be a superuser or be granted pg_read_all_data"
+    } else {
+        ""
+    };
+    failure.during("lock", format!("the tables as role {:?}{right}", server.user()))
 }
 
 /// Decides how each table is read, largest first, so that no worker is left with a large one at the end.
