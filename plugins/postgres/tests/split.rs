@@ -73,41 +73,59 @@ fn a_full_disk_ends_the_reading_of_ranges() {
 
 #[test]
 fn a_lost_server_ends_the_reading_of_ranges() {
-    struct Killer<'a>(&'a TestServer, Memory);
-    impl Capture for Killer<'_> {
-        fn content(&self, cut: crate::Cut) -> std::io::Result<Box<dyn crate::ContentWriter + '_>> {
-            if cut == crate::Cut::Rows {
-                self.0.control(&["stop", "-m", "immediate"]);
-            }
-            self.1.content(cut)
-        }
-        fn entry(&self, entry: crate::tree::Entry) -> std::io::Result<()> {
-            self.1.entry(entry)
-        }
-        fn attribute(&self, name: &str, value: &str) -> std::io::Result<()> {
-            self.1.attribute(name, value)
-        }
-        fn warn(&self, warning: &str) {
-            self.1.warn(warning);
-        }
-        fn previous(&self) -> std::io::Result<Option<crate::Previous<'_>>> {
-            Ok(None)
-        }
-        fn hint(&self, _: &[u8]) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let server = TestServer::start();
     large(&server);
-    let killer = Killer(&server, Memory::default());
-    let unit = server.unit("app");
-    assert!(unit.snapshot(&killer, &SnapshotOptions::default()).is_err());
+    let stop = || server.control(&["stop", "-m", "immediate"]);
+    let capture = Disturbed { act: &stop, memory: Memory::default() };
+    assert!(server.unit("app").snapshot(&capture, &SnapshotOptions::default()).is_err());
+}
+
+/// Does something when the first rows come.
+struct Disturbed<'a> {
+    act: &'a (dyn Fn() + Sync),
+    memory: Memory,
+}
+
+impl Capture for Disturbed<'_> {
+    fn content(&self, cut: crate::Cut) -> std::io::Result<Box<dyn crate::ContentWriter + '_>> {
+        if cut == crate::Cut::Rows {
+            (self.act)();
+        }
+        self.memory.content(cut)
+    }
+    fn entry(&self, entry: crate::tree::Entry) -> std::io::Result<()> {
+        self.memory.entry(entry)
+    }
+    fn attribute(&self, name: &str, value: &str) -> std::io::Result<()> {
+        self.memory.attribute(name, value)
+    }
+    fn warn(&self, warning: &str) {
+        self.memory.warn(warning);
+    }
+    fn previous(&self) -> std::io::Result<Option<crate::Previous<'_>>> {
+        Ok(None)
+    }
+    fn hint(&self, _: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[test]
 fn an_interrupt_ends_the_reading_of_ranges() {
     let server = TestServer::start();
     large(&server);
+    let interrupt = Interrupt::default();
+    let context = crate::Context { interrupt: interrupt.clone(), ..crate::Context::default() };
+    let unit = server.container_in("", &context).open("app").unwrap();
+    let capture = Disturbed { act: &|| interrupt.raise(), memory: Memory::default() };
+    let ended = unit.snapshot(&capture, &SnapshotOptions::default());
+    assert!(matches!(ended, Err(crate::Error::Interrupted)), "{ended:?}");
+}
+
+#[test]
+fn an_interrupt_is_no_missing_tool() {
+    let server = TestServer::start();
+    server.sql("postgres", "CREATE DATABASE app TEMPLATE template0");
     let interrupt = Interrupt::default();
     interrupt.raise();
     let context = crate::Context { interrupt, ..crate::Context::default() };
