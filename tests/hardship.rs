@@ -14,15 +14,15 @@ use crate::support::sandbox::{Sandbox, entries, run};
 use crate::support::store::noise;
 
 /// How long to wait for a program to get somewhere. It takes a fraction of it on any machine.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 /// A user that owns nothing.
 const NOBODY: u32 = 65534;
 
 /// A small file system of its own, gone with the value.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(path: PathBuf, size: &str) -> Self {
+    pub(crate) fn mount(path: PathBuf, size: &str) -> Self {
         fs::create_dir_all(&path).unwrap();
         let options = format!("size={size},mode=700");
         let path_text = path.to_str().unwrap().to_owned();
@@ -40,7 +40,7 @@ impl Drop for SmallDisk {
     }
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < WAIT_MAX, "{what} takes too long");
@@ -213,7 +213,7 @@ fn in_the_middle_of_a_snapshot(sandbox: &Sandbox) -> (Child, String) {
     (child, unit)
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
     kill_process(pid, signal).unwrap();
 }

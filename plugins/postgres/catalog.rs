@@ -23,6 +23,15 @@ pub(crate) struct Table {
     condition: String,
     /// The terms of a unique key, as SQL; empty where there is none.
     key: Vec<String>,
+    /// The column of which the key is made, where it is one whole number.
+    number: Option<String>,
+}
+
+/// Rows whose key is at least the first and below the second number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) from: Option<i64>,
+    pub(crate) to: Option<i64>,
 }
 
 /// Tables that hold data of the user. A leaf below a partitioning by hash stands as the topmost such ancestor, unless
@@ -54,13 +63,14 @@ SELECT n.nspname::text, c.relname::text, t.is_root, t.condition,
   ARRAY(SELECT a.attname::text FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
         ORDER BY a.attnum),
-  coalesce(key.terms, '{}')
+  coalesce(key.terms, '{}'), key.number
 FROM target t
 JOIN pg_class c ON c.oid = t.oid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN LATERAL (
-  SELECT terms FROM (
+  SELECT terms, number FROM (
     SELECT i.indisprimary, i.indnkeyatts,
+      CASE WHEN i.indnkeyatts = 1 AND bool_and(a.atttypid IN (20, 21, 23)) THEN min(a.attname::text) END AS number,
       bool_and(a.attnotnull AND o.opcdefault) AS usable,
       array_agg(quote_ident(a.attname)
         || CASE WHEN a.attcollation IN (0, 950, 951) THEN '' ELSE ' COLLATE pg_catalog."C"' END ORDER BY p) AS terms
@@ -91,6 +101,7 @@ pub(crate) fn tables(session: &Session) -> Result<Vec<Table>, Failure> {
             load,
             condition: condition.unwrap_or_default(),
             key: row.get(5),
+            number: row.get(6),
         }
     };
     Ok(rows.iter().map(table).collect())
@@ -128,8 +139,33 @@ impl Table {
         }
     }
 
+    /// Returns the column whose ranges can be read one by one, where there is one.
+    pub(crate) fn number(&self) -> Option<&str> {
+        let plain = self.load == Load::Table && self.condition.is_empty();
+        self.number.as_deref().filter(|_| plain)
+    }
+
     /// Returns the statement that writes the rows out; `options` are those of `COPY`.
     pub(crate) fn copy_out(&self, order: Order, options: &str) -> String {
+        self.copy_where(&self.condition, order, options)
+    }
+
+    /// Returns the statement that writes the rows of a range out, in the order of the key.
+    pub(crate) fn copy_range(&self, range: &Range, options: &str) -> String {
+        let column = identifier(self.number().unwrap_or_default());
+        // Quoted, a number takes the type of the column, for which there is an index.
+        let bound =
+            |sign: &str, key: Option<i64>| key.map(|key| format!("{column} {sign} '{key}'"));
+        let bounds: Vec<_> =
+            [bound(">=", range.from), bound("<", range.to)].into_iter().flatten().collect();
+        let condition = match bounds.as_slice() {
+            [] => String::new(),
+            bounds => format!("WHERE {}", bounds.join(" AND ")),
+        };
+        self.copy_where(&condition, Order::Key, options)
+    }
+
+    fn copy_where(&self, condition: &str, order: Order, options: &str) -> String {
         if self.columns.is_empty() {
             // Such rows are empty lines: there is no column to select, and no order among them.
             return format!("COPY {} TO STDOUT ({options})", self.sql_name());
@@ -143,10 +179,9 @@ impl Table {
             Order::Heap => String::new(),
         };
         format!(
-            "COPY (SELECT {} FROM {} AS \"dysno row\" {}{order}) TO STDOUT ({options})",
+            "COPY (SELECT {} FROM {} AS \"dysno row\" {condition}{order}) TO STDOUT ({options})",
             column_list(&self.columns),
             self.selection(),
-            self.condition,
         )
     }
 }

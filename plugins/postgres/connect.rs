@@ -1,7 +1,7 @@
 //! One session with a server, for blocking code.
 
 use std::future::Future;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use tokio_postgres::{Client, Config, NoTls, Row};
 use crate::postgres::failure::{Failure, ServerError};
 use crate::postgres::settings::Server;
 use crate::postgres::socket::{self, Refusal, Stream};
-use crate::{Error, Interrupt, Result, runtime};
+use crate::{Error, Result, runtime};
 
 /// A server that has not let us in by then is as good as down.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
 
 /// Rows come one a message; what takes them wants larger writes.
-const COPY_BYTES: usize = 256 << 10;
+pub(crate) const COPY_BYTES: usize = 256 << 10;
 
 /// The oldest server whose catalogs and statements are known: the first with `DROP DATABASE … WITH (FORCE)`.
 const VERSION_MIN: u32 = 13;
@@ -182,26 +182,35 @@ impl Session {
     }
 
     /// Runs a `COPY … TO STDOUT` inside a transaction and returns the number of its messages: one a row, and in the
-    /// binary format one more.
-    pub(crate) fn copy_out(&self, sql: &str, output: &mut dyn Write) -> Result<u64, Failure> {
+    /// binary format one more. `take` finds what came since the last call in the buffer, and may keep it or leave it.
+    pub(crate) fn copy_out(
+        &self,
+        sql: &str,
+        take: &mut dyn FnMut(&mut Vec<u8>) -> io::Result<()>,
+    ) -> Result<u64, Failure> {
         let interrupt = &self.server.context.interrupt;
         let mut n_messages = 0;
+        let mut flush = |buffer: &mut Vec<u8>| {
+            interrupt.check().map_err(|_| Failure::Interrupted)?;
+            take(buffer).map_err(|e| Failure::Snapshot("write", e))?;
+            buffer.clear();
+            Ok(())
+        };
         self.run(async {
             let mut rows = pin!(self.client.copy_out(sql).await?);
             let mut buffer = Vec::with_capacity(COPY_BYTES);
             while let Some(row) = rows.next().await {
                 let row = row?;
                 n_messages += 1;
-                if buffer.len() + row.len() > COPY_BYTES {
-                    flush(&mut buffer, output, interrupt)?;
-                }
-                if row.len() > COPY_BYTES {
-                    output.write_all(&row).map_err(|e| Failure::Snapshot("write", e))?;
-                } else {
-                    buffer.extend_from_slice(&row);
+                // A row may be of any size; the buffer may not.
+                for part in row.chunks(COPY_BYTES) {
+                    if buffer.len() + part.len() > COPY_BYTES {
+                        flush(&mut buffer)?;
+                    }
+                    buffer.extend_from_slice(part);
                 }
             }
-            flush(&mut buffer, output, interrupt)
+            if buffer.is_empty() { Ok(()) } else { flush(&mut buffer) }
         })?;
         // The stream ends with the data; whether the statement itself ended well is only known by what follows it:
         // after an error the transaction takes no further statement.
@@ -284,17 +293,6 @@ pub(crate) fn is_missing_database(error: &Error) -> bool {
         .is_some_and(|code| *code == tokio_postgres::error::SqlState::INVALID_CATALOG_NAME)
 }
 
-fn flush(
-    buffer: &mut Vec<u8>,
-    output: &mut dyn Write,
-    interrupt: &Interrupt,
-) -> Result<(), Failure> {
-    interrupt.check().map_err(|_| Failure::Interrupted)?;
-    output.write_all(buffer).map_err(|e| Failure::Snapshot("write", e))?;
-    buffer.clear();
-    Ok(())
-}
-
 fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut n_filled = 0;
     while n_filled < buffer.len() {
@@ -326,8 +324,10 @@ async fn login<S>(config: &Config, stream: S) -> Result<Client, Refusal>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (client, connection) =
-        config.connect_raw(stream, NoTls).await.map_err(ServerError::from)?;
+    let (client, connection) = config
+        .connect_raw(stream, NoTls)
+        .await
+        .map_err(|error| ServerError::from(error).at_login())?;
     // Its error is seen by the statement that is under way.
     tokio::spawn(async { connection.await.ok() });
     Ok(client)

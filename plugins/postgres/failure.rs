@@ -79,6 +79,33 @@ impl ServerError {
         Self { text: format!("no answer within {seconds} s"), code: None }
     }
 
+    /// There is no way to the server.
+    pub(crate) fn unreachable(error: &io::Error) -> Self {
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                "; no server listens there: start it, or set `host` and `port`"
+            }
+            _ => "",
+        };
+        Self { text: format!("{error}{advice}"), code: None }
+    }
+
+    /// Adds what to do where it was the login that failed.
+    pub(crate) fn at_login(mut self) -> Self {
+        let advice = match self.code {
+            Some(SqlState::INVALID_PASSWORD) => "; correct the file that `password-file` names",
+            Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+                "; create the role, or set `user`, and `os-user` for peer login"
+            }
+            None if self.text.ends_with("password missing") => {
+                "; name the file that holds it with `password-file`"
+            }
+            _ => return self,
+        };
+        self.text.push_str(advice);
+        self
+    }
+
     /// Returns the SQLSTATE, where the server itself refused.
     pub(crate) fn code(&self) -> Option<&SqlState> {
         self.code.as_ref()

@@ -13,6 +13,7 @@ mod schema;
 mod settings;
 mod snapshot;
 mod socket;
+mod split;
 mod stage;
 mod statements;
 mod swap;

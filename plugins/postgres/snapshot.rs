@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::postgres::catalog::{self, Table};
+use crate::postgres::catalog::{self, Range, Table};
 use crate::postgres::connect::{Pace, Session};
 use crate::postgres::failure::{self, Failure};
 use crate::postgres::manifest::{
@@ -15,6 +15,7 @@ use crate::postgres::manifest::{
 use crate::postgres::properties;
 use crate::postgres::schema;
 use crate::postgres::settings::Server;
+use crate::postgres::split;
 use crate::postgres::tools::Workshop;
 use crate::{Capture, Cut, Error, Result};
 
@@ -35,6 +36,8 @@ struct Job {
     table: Table,
     order: Order,
     size_bytes: i64,
+    /// The ranges in which several sessions read the table; none where one reads it.
+    ranges: Vec<Range>,
 }
 
 /// What all that work on one snapshot share.
@@ -66,8 +69,8 @@ pub(crate) fn capture_like(
     let leader = Session::open(server, database, Pace::Data)?;
     let workshop = Workshop::open(server, &leader, database)?;
     let tables = lock(&leader, server)?;
-    let jobs =
-        plan(&leader, tables, earlier).map_err(|f| f.during("read the catalog of", database))?;
+    let jobs = plan(&leader, tables, earlier, server.n_connections())
+        .map_err(|f| f.during("read the catalog of", database))?;
     // Only now: what was truncated or rewritten after the view was taken and before the lock was ours would look
     // empty in it. `LOCK` takes no view, and no query ran in this transaction's beginning that did.
     let row = leader
@@ -140,11 +143,21 @@ fn lock_refused(failure: Failure, server: &Server) -> Error {
     if code == Some(SqlState::OUT_OF_MEMORY) {
         return failure.during("lock", "the tables: raise max_locks_per_transaction of the server");
     }
-    failure.during("lock", format!("the tables as role {:?}", server.user()))
+    let right = if code == Some(SqlState::INSUFFICIENT_PRIVILEGE) {
+        ", which must be a superuser or be granted pg_read_all_data"
+    } else {
+        ""
+    };
+    failure.during("lock", format!("the tables as role {:?}{right}", server.user()))
 }
 
 /// Decides how each table is read, largest first, so that no worker is left with a large one at the end.
-fn plan(leader: &Session, tables: Vec<Table>, earlier: &[TableFile]) -> Result<Vec<Job>, Failure> {
+fn plan(
+    leader: &Session,
+    tables: Vec<Table>,
+    earlier: &[TableFile],
+    n_sessions: usize,
+) -> Result<Vec<Job>, Failure> {
     let orders: HashMap<_, _> =
         earlier.iter().map(|file| ((&file.schema, &file.name), file.order)).collect();
     let mut jobs = Vec::with_capacity(tables.len());
@@ -155,9 +168,20 @@ fn plan(leader: &Session, tables: Vec<Table>, earlier: &[TableFile]) -> Result<V
             Some(order) if *order != Order::Key => *order,
             Some(_) | None => table.order(size_bytes),
         };
-        jobs.push(Job { order, table, size_bytes });
+        jobs.push(Job { order, table, size_bytes, ranges: Vec::new() });
     }
     jobs.sort_by_key(|job| std::cmp::Reverse(job.size_bytes));
+    let mut rest_bytes: i64 = jobs.iter().map(|job| job.size_bytes).sum();
+    for job in &mut jobs {
+        // One session would still be at this table when the others have read all that follow.
+        let is_long = job.size_bytes.saturating_mul(n_sessions as i64) > rest_bytes;
+        if n_sessions > 1 && is_long && job.order == Order::Key {
+            job.ranges = split::ranges(leader, &job.table, job.size_bytes)?.unwrap_or_default();
+        }
+        rest_bytes -= job.size_bytes;
+    }
+    // Those first that all sessions read together.
+    jobs.sort_by_key(|job| job.ranges.is_empty());
     Ok(jobs)
 }
 
@@ -178,7 +202,7 @@ fn warn_of_missing_rights(leader: &Session, capture: &dyn Capture) -> Result<(),
 fn work(shot: &Shot<'_>) -> Result<()> {
     let done = (|| {
         let mut session = None;
-        while let Some(job) = shot.next() {
+        while let Some(job) = shot.next_if(|_| true) {
             let current = match session.take() {
                 Some(current) => current,
                 None => shot.join()?,
@@ -212,18 +236,55 @@ fn copy_table(shot: &Shot<'_>, session: Session, job: &Job) -> Result<Session> {
         }
         Err(failure) => return Err(failure.during("copy", name)),
     };
-    let file = TableFile {
-        columns: job.table.columns.clone(),
-        file: path,
-        format,
-        load: job.table.load,
-        name: job.table.name.clone(),
-        order: job.order,
-        rows: n_rows,
-        schema: job.table.schema.clone(),
-    };
-    shot.files.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+    shot.copied(job, path, format, n_rows);
     Ok(session)
+}
+
+/// Copies one table through several sessions at once.
+fn copy_split(shot: &Shot<'_>, job: &Job) -> Result<()> {
+    let name = format!("table {}", job.table.sql_name());
+    let path = data_path(&job.table.schema, &job.table.name);
+    let failed = |source| failure::snapshot("write", source);
+    let mut content = shot.capture.content(Cut::Rows).map_err(failed)?;
+    let options = copy_options(&shot.encoding, Format::Text);
+    let n_rows = split::read(
+        &job.ranges,
+        shot.server.n_connections(),
+        &|| shot.join(),
+        &|range| job.table.copy_range(range, &options),
+        |bytes| content.write_all(bytes),
+    )?;
+    match n_rows {
+        Ok(n_rows) => {
+            let content = content.finish().map_err(failed)?;
+            shot.capture.entry(file_entry(&path, content)).map_err(failed)?;
+            shot.copied(job, path, Format::Text, n_rows);
+            Ok(())
+        }
+        // It takes another format, for which there is one way only.
+        Err(failure) if failure.is_too_large_for_text() => {
+            drop(content);
+            copy_table(shot, shot.join()?, job).map(drop)
+        }
+        Err(failure) => Err(failure.during("copy", name)),
+    }
+}
+
+impl Shot<'_> {
+    /// Notes what became of a table.
+    fn copied(&self, job: &Job, path: String, format: Format, n_rows: u64) {
+        let file = TableFile {
+            columns: job.table.columns.clone(),
+            file: path,
+            format,
+            load: job.table.load,
+            name: job.table.name.clone(),
+            order: job.order,
+            rows: n_rows,
+            schema: job.table.schema.clone(),
+        };
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+    }
 }
 
 impl Job {
@@ -249,20 +310,16 @@ impl Shot<'_> {
             let schema = scope.spawn(|| {
                 schema::capture(workshop, &self.view, &self.encoding, interrupt, self.capture)
             });
-            let workers: Vec<_> =
-                (0..self.server.n_connections()).map(|_| scope.spawn(|| work(self))).collect();
+            let tables = scope.spawn(|| self.tables());
             let rest = self.rest(leader);
             if rest.is_err() {
                 self.give_up();
             }
-            let workers: Vec<_> = workers
-                .into_iter()
-                .map(|worker| worker.join().expect("a worker returns its error"))
-                .collect();
+            let tables = tables.join().expect("the tables' thread returns its error");
             let schema = schema.join().expect("the schema's thread returns its error");
             // The leader's error first: without its view all others fail too.
             rest?;
-            workers.into_iter().collect::<Result<()>>()?;
+            tables?;
             let warnings = schema?;
             if !warnings.is_empty() {
                 self.capture.warn(&format!("pg_dump says: {warnings}"));
@@ -271,8 +328,23 @@ impl Shot<'_> {
         })
     }
 
-    fn next(&self) -> Option<Job> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// Copies all tables.
+    fn tables(&self) -> Result<()> {
+        while let Some(job) = self.next_if(|job| !job.ranges.is_empty()) {
+            copy_split(self, &job)?;
+        }
+        thread::scope(|scope| {
+            let workers: Vec<_> =
+                (0..self.server.n_connections()).map(|_| scope.spawn(|| work(self))).collect();
+            let ended = workers.into_iter().map(|worker| worker.join());
+            let ended: Vec<_> = ended.map(|end| end.expect("a worker returns its error")).collect();
+            ended.into_iter().collect()
+        })
+    }
+
+    fn next_if(&self, wanted: impl Fn(&Job) -> bool) -> Option<Job> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.front().is_some_and(wanted) { queue.pop_front() } else { None }
     }
 
     /// Lets the other workers end after their current table.
@@ -294,7 +366,7 @@ impl Shot<'_> {
     fn copy(&self, session: &Session, sql: &str, path: &str) -> Result<u64, Failure> {
         let write = |source| Failure::Snapshot("write", source);
         let mut content = self.capture.content(Cut::Rows).map_err(write)?;
-        let n_messages = session.copy_out(sql, &mut content)?;
+        let n_messages = session.copy_out(sql, &mut |rows| content.write_all(rows))?;
         let content = content.finish().map_err(write)?;
         self.capture.entry(file_entry(path, content)).map_err(write)?;
         Ok(n_messages)

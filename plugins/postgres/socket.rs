@@ -46,7 +46,7 @@ pub(crate) fn connect(server: &Server, wait: Duration) -> Result<Stream, Refusal
                     Err(error) => refusal = error,
                 }
             }
-            Err(Box::new(refusal))
+            Err(Box::new(ServerError::unreachable(&refusal)))
         }
     }
 }
@@ -74,5 +74,5 @@ fn connect_as(
     })?;
     let connected =
         receiver.recv_timeout(wait).map_err(|_| ServerError::timeout(wait.as_secs()))?;
-    Ok(connected?)
+    Ok(connected.map_err(|error| ServerError::unreachable(&error))?)
 }

@@ -115,7 +115,10 @@ fn preflight(session: &Session, needed: &Requirements) -> Result<Result<()>, Fai
         return Ok(Ok(()));
     }
     Ok(Err(Error::Missing {
-        what: format!("what the snapshot needs on this server: {}", lacks.join("; ")),
+        what: format!(
+            "what the snapshot needs on this server: {}; create or install it and try again",
+            lacks.join("; ")
+        ),
     }))
 }
 

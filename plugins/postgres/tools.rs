@@ -129,7 +129,7 @@ fn find(server: &Server, major: u32) -> Result<PathBuf> {
     for directory in &candidates {
         let program = directory.join("pg_dump");
         if program.is_file()
-            && let Some(version) = version(&program, &server.context.interrupt)
+            && let Some(version) = version(&program, &server.context.interrupt)?
         {
             found.push((version, directory));
         }
@@ -157,12 +157,15 @@ fn find(server: &Server, major: u32) -> Result<PathBuf> {
     })
 }
 
-/// Returns the major version that a program says it has.
-fn version(program: &Path, interrupt: &Interrupt) -> Option<u32> {
+/// Returns the major version that a program says it has; none where it does not run or says something else.
+fn version(program: &Path, interrupt: &Interrupt) -> Result<Option<u32>> {
     let mut command = Command::new(program, ["--version"]);
     command.limit = Some(VERSION_WAIT);
-    let text = command.read(Input::None, VERSION_BYTES_MAX, interrupt).ok()?;
-    parse_version(&String::from_utf8_lossy(&text))
+    match command.read(Input::None, VERSION_BYTES_MAX, interrupt) {
+        Ok(text) => Ok(parse_version(&String::from_utf8_lossy(&text))),
+        Err(CommandError::Interrupted) => Err(Error::Interrupted),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Reads `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0)`, `… 18beta1`.

@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn half_way_weighs_more_than_what_led_there() {
-        let source = Some(plugins::Error::read(damage().into()));
+        let source = Some(plugins::Error::read(damage().into()).into());
         let unit = "directory:/srv".parse().unwrap();
         let reason = "nobody knows".to_owned();
         let failure = Failure::from(ops::Error::HalfWay { unit, reason, source });

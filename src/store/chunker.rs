@@ -3,6 +3,8 @@
 use fastcdc::v2020::FastCDC;
 use plugins::Cut;
 
+use super::block::Class;
+
 /// Smallest, average and largest chunk of a way to cut. No identity depends on them; store-format.md says how they
 /// were chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,14 @@ impl Chunker {
             Cut::Tree => Self::Content(TREE),
             Cut::Rows => Self::Content(ROWS),
             Cut::Pages { size_bytes } => Self::Fixed((size_bytes as usize).clamp(512, 64 << 10)),
+        }
+    }
+
+    /// Returns which blocks the chunks belong into.
+    pub(crate) fn class(self) -> Class {
+        match self {
+            Self::Content(ROWS) => Class::Rows,
+            Self::Content(_) | Self::Fixed(_) => Class::Files,
         }
     }
 

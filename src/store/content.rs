@@ -40,7 +40,7 @@ impl<'a> ContentSink<'a> {
         let length = self.chunker.cut(&self.buffer[self.start..]);
         let bytes = &self.buffer[self.start..self.start + length];
         let id = Digest::of(bytes);
-        self.writer.put(ObjectKey { id, kind: Kind::Chunk }, bytes)?;
+        self.writer.put_as(self.chunker.class(), ObjectKey { id, kind: Kind::Chunk }, bytes)?;
         let writer = self.writer;
         self.lists.push(Pair { id, size_bytes: length as u64 }, &mut |id, bytes| {
             writer.put(ObjectKey { id, kind: Kind::List }, bytes)
@@ -57,7 +57,8 @@ impl<'a> ContentSink<'a> {
             // The chunk's id is the content's digest: nothing else needs to be stored, or hashed twice.
             let digest = Digest::of(&self.buffer);
             if !self.buffer.is_empty() {
-                writer.put(ObjectKey { id: digest, kind: Kind::Chunk }, &self.buffer)?;
+                let key = ObjectKey { id: digest, kind: Kind::Chunk };
+                writer.put_as(self.chunker.class(), key, &self.buffer)?;
             }
             return Ok(Content { size_bytes: self.size_bytes, digest });
         }

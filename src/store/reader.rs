@@ -18,6 +18,8 @@ use super::pack::read_block;
 
 /// Decoded blocks that are kept: about 1 MiB each, so that a reader stays far below the promised memory.
 const CACHED_BLOCKS: usize = 32;
+/// Every chunk but a content's last has so many bytes: a hostile list of tiny ones must not take all time.
+const CHUNK_BYTES_MIN: u64 = 512;
 /// Packs that are kept open.
 const OPEN_PACKS: usize = 64;
 
@@ -278,6 +280,10 @@ impl ContentReader<'_> {
             self.read_bytes += pair.size_bytes;
             if self.read_bytes > self.content.size_bytes {
                 return Err(self.damaged("it is longer than its entry says"));
+            }
+            let is_last = self.read_bytes == self.content.size_bytes;
+            if pair.size_bytes < CHUNK_BYTES_MIN && !is_last {
+                return Err(self.damaged("a chunk in it is smaller than chunks are"));
             }
             (self.chunk, self.at) = (Some(bytes), 0);
             return Ok(true);

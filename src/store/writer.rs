@@ -8,7 +8,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use plugins::{Cut, Interrupt};
 
-use super::block::{EncodedBlock, Encoder, RawBlock};
+use super::block::{Class, EncodedBlock, Encoder, RawBlock};
 use super::chunker::{self, Chunker};
 use super::content::ContentSink;
 use super::error::{Error, Result};
@@ -35,14 +35,23 @@ pub struct Writer<'a> {
     stored_bytes: &'a AtomicU64,
 }
 
-#[derive(Default)]
 struct State {
     /// Objects that are on their way to the disk and not in the catalog yet.
     pending: HashSet<ObjectKey>,
-    /// Chunks.
-    data: RawBlock,
-    /// Lists and file objects, which are read without the data, and compress worse.
+    files: RawBlock,
+    rows: RawBlock,
     lists: RawBlock,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            pending: HashSet::new(),
+            files: RawBlock::new(Class::Files),
+            rows: RawBlock::new(Class::Rows),
+            lists: RawBlock::new(Class::Lists),
+        }
+    }
 }
 
 impl Writer<'_> {
@@ -66,6 +75,14 @@ impl Writer<'_> {
 
     /// Stores an object unless it is there.
     pub fn put(&self, key: ObjectKey, bytes: &[u8]) -> Result<()> {
+        match key.kind {
+            Kind::Chunk => self.put_as(Class::Files, key, bytes),
+            Kind::List | Kind::File => self.put_as(Class::Lists, key, bytes),
+        }
+    }
+
+    /// Stores an object unless it is there, together with others of its class.
+    pub(crate) fn put_as(&self, class: Class, key: ObjectKey, bytes: &[u8]) -> Result<()> {
         self.check()?;
         let full = {
             let mut state = lock(self.state);
@@ -73,12 +90,13 @@ impl Writer<'_> {
                 return Ok(());
             }
             state.pending.insert(key);
-            let block = match key.kind {
-                Kind::Chunk => &mut state.data,
-                Kind::List | Kind::File => &mut state.lists,
+            let block = match class {
+                Class::Files => &mut state.files,
+                Class::Rows => &mut state.rows,
+                Class::Lists => &mut state.lists,
             };
             block.push(key, bytes);
-            block.is_full().then(|| std::mem::take(block))
+            block.is_full().then(|| block.take())
         };
         // Outside the lock, because this waits for the threads that need the lock to go on.
         full.map_or(Ok(()), |block| self.send(block))
@@ -89,11 +107,11 @@ impl Writer<'_> {
     }
 
     fn flush(&self) -> Result<()> {
-        let (data, lists) = {
+        let blocks = {
             let mut state = lock(self.state);
-            (std::mem::take(&mut state.data), std::mem::take(&mut state.lists))
+            [state.files.take(), state.rows.take(), state.lists.take()]
         };
-        for block in [data, lists] {
+        for block in blocks {
             if !block.is_empty() {
                 self.send(block)?;
             }
@@ -169,7 +187,7 @@ impl WriteTo<'_> {
     ) -> std::result::Result<(T, Written), E> {
         let failure = OnceLock::new();
         let stored_bytes = AtomicU64::new(0);
-        let state = Mutex::new(State::default());
+        let state = Mutex::new(State::new());
         let produced = thread::scope(|scope| {
             let (blocks, raw) = bounded(QUEUE_BLOCKS);
             let (encoded_sender, encoded) = bounded(QUEUE_ENCODED);

@@ -244,7 +244,7 @@ fn all_that_the_server_lacks_is_listed_before_anything_is_created() {
     let error = server.unit("app").stage(&memory, &tag(), &RestoreOptions::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot find what the snapshot needs on this server: the roles \"one\", \"t wo\""
+        "cannot find what the snapshot needs on this server: the roles \"one\", \"t wo\"; create or install it and try again"
     );
     assert_eq!(server.databases(), ALL);
 }

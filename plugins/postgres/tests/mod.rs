@@ -5,4 +5,5 @@ mod laws;
 mod memory;
 mod round_trip;
 mod server;
+mod split;
 mod swapping;
