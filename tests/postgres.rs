@@ -78,6 +78,7 @@ fn a_database_goes_around() {
     assert_eq!(count(&server, "other"), "1000");
     assert_eq!(count(&server, "app"), "10");
 
+    elsewhere.succeed(&["deactivate", "postgres:other"]);
     elsewhere.succeed(&["purge", "postgres:other", "--yes"]);
     sandbox.succeed(&["gc"]);
     assert_eq!(server.databases(), "app");

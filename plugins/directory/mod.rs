@@ -22,6 +22,7 @@ mod prior;
 mod remove;
 #[cfg(test)]
 mod tests;
+mod times;
 mod walk;
 mod writer;
 mod xattr;

@@ -16,6 +16,7 @@ use super::content::{self, Fault};
 use super::descent::{Descent, Names, open_directory, unnoticed};
 use super::metadata::{self, file_type, is_same, is_stable, n_links};
 use super::prior::{Key, Prior};
+use super::times;
 use super::xattr::{Reader, Target};
 use crate::owners::Owners;
 use crate::tree::{Device, Entry, Metadata, Node, Timestamp, TreePath};
@@ -41,7 +42,7 @@ pub(super) fn walk(
 ) -> Result<()> {
     // Before the sync: what changes during it is too young to be trusted.
     let start = now();
-    let previous = match times_tell(&root) {
+    let previous = match times::tell(&root) {
         true => capture.previous().map_err(Error::read)?,
         false => None,
     };
@@ -59,19 +60,6 @@ pub(super) fn walk(
         hints: Vec::with_capacity(HINTS_BYTES + Key::BYTES),
     };
     walk.run(root)
-}
-
-/// Makes times tell of every change, and returns whether they do on this file system. A store to a mapped page changes the
-/// file's time only where the page is clean; a sync cleans all pages, so that the next store to each changes it again. On
-/// tmpfs no page is ever clean.
-fn times_tell(root: &OwnedFd) -> bool {
-    const TMPFS: i64 = 0x0102_1994;
-    const RAMFS: i64 = 0x8584_58f6;
-    let is_in_memory = match rustix::fs::fstatfs(root) {
-        Ok(found) => [TMPFS, RAMFS].contains(&found.f_type),
-        Err(_) => true,
-    };
-    !is_in_memory && rustix::fs::syncfs(root).is_ok()
 }
 
 fn now() -> Timestamp {

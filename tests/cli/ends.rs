@@ -114,14 +114,31 @@ fn a_restore_that_nobody_can_finish_ends_with_5() {
     let unit = sandbox.www();
     sandbox.succeed(&["snapshot", &unit]);
     sandbox.succeed(&["restore", &unit, "-y"]);
-    // As if it had been cut short in the swap, and somebody else had replaced the live state since.
-    sandbox.journal().execute("UPDATE restores SET phase = 'swapping'", []).unwrap();
-    fs::rename(sandbox.path("www"), sandbox.path("moved")).unwrap();
-    sandbox.write("www/index.html", "foreign\n");
+    // As if it had been cut short in the swap, by a version that did not say what it was going to exchange.
+    let cut_short = "UPDATE restores SET phase = 'swapping', swap = NULL";
+    sandbox.journal().execute(cut_short, []).unwrap();
     let ran = sandbox.run(&["restore", &unit, "-y"]);
     assert_eq!(ran.code, Some(5), "{}", ran.stderr);
     assert!(ran.stderr.contains("\nhint: "), "{}", ran.stderr);
-    assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"foreign\n");
+    assert_eq!(fs::read(sandbox.path("www/index.html")).unwrap(), b"hello\n");
+}
+
+#[test]
+fn a_state_that_was_made_anew_after_an_interrupted_restore_is_what_counts() {
+    let sandbox = Sandbox::new();
+    let unit = sandbox.www();
+    sandbox.succeed(&["snapshot", &unit]);
+    sandbox.succeed(&["restore", &unit, "-y"]);
+    sandbox.journal().execute("UPDATE restores SET phase = 'swapping'", []).unwrap();
+    fs::rename(sandbox.path("www"), sandbox.path("moved")).unwrap();
+    sandbox.write("www/index.html", "foreign\n");
+    let beside = crate::support::sandbox::entries(&sandbox.path(""));
+    let ran = sandbox.run(&["snapshot", &unit]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert!(ran.stderr.contains("made anew since"), "{}", ran.stderr);
+    assert_eq!(crate::support::sandbox::entries(&sandbox.path("")), beside, "nothing is removed");
+    assert_eq!(sandbox.succeed(&["cat", &unit, "index.html"]), "foreign\n");
+    sandbox.succeed(&["snapshot", &unit]);
 }
 
 #[test]
