@@ -730,3 +730,26 @@ fn importing_a_good_bundle_mends_a_snapshot_whose_pack_is_damaged() {
     println!("{:?}", ops::import(&host, &mut &bundle[..], &Recorder::default()));
     restore(&host, &unit, taken.generation).unwrap();
 }
+
+/// What was captured for safety counts as taken only once somebody asks for it.
+#[test]
+fn a_state_that_was_captured_for_safety_can_be_captured_by_name() {
+    let scene = Scene::new();
+    let (host, unit) = (scene.host(), scene.unit());
+    scene.write("a", "one");
+    host::snapshot(&host, &unit).unwrap();
+    scene.write("a", "two");
+    let request = RestoreRequest {
+        unit: unit.clone(),
+        selected: ops::select(&host, &format!("{unit}@1")).unwrap(),
+        safety: Safety::Snapshot,
+        options: RestoreOptions::default(),
+    };
+    ops::restore(&host, &request, &Recorder::default()).unwrap();
+    ops::undo(&host, &unit, Safety::Skip, &Recorder::default()).unwrap();
+    // The newest generation has this state already, but only for safety.
+    let taken = host::snapshot(&host, &unit).unwrap();
+    assert!(taken.created);
+    let latest = ops::select(&host, &unit.to_string()).unwrap();
+    assert_eq!(latest.root.snapshot, taken.snapshot);
+}
