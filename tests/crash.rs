@@ -147,6 +147,31 @@ fn a_restore_can_fail_at_every_step() {
     });
 }
 
+/// The live state was never captured, so that what the restore displaces is the only copy.
+#[test]
+fn a_restore_that_dies_at_any_step_leaves_what_it_displaced_to_undo() {
+    let mut n_undone = 0;
+    for step in 0..STEPS_MAX {
+        let scene = Scene::new();
+        let before = files(&scene.live());
+        let disk = Arc::new(FaultyDisk::new(Fault::Death, step));
+        let host = host::open_on(&scene.state(), disk.clone());
+        let result =
+            host.map_err(ops::Error::from).and_then(|host| scene.restore(&host, 1, Safety::Skip));
+        let failed = disk.failed();
+        if files(&scene.live()) != before {
+            n_undone += 1;
+            ops::undo(&scene.host(), &scene.unit, Safety::Skip, &Recorder::default()).unwrap();
+            assert!(files(&scene.live()) == before, "step {step}, {failed:?}: {result:?}");
+        }
+        if failed.is_none() {
+            break;
+        }
+    }
+    // Once the restore has succeeded, and at least once it died between its swap and its end.
+    assert!(n_undone > 1, "only {n_undone} restores came as far as their swap");
+}
+
 #[test]
 fn a_collection_that_rewrites_a_pack_can_fail_at_every_step() {
     fail_at_every_step(2, |_, host| {
