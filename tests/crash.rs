@@ -147,6 +147,31 @@ fn a_restore_can_fail_at_every_step() {
     });
 }
 
+#[test]
+fn what_gets_a_name_was_synced_before_and_the_name_after() {
+    let scene = Scene::new();
+    let disk = Arc::new(FaultyDisk::new(Fault::Death, usize::MAX));
+    let host = host::open_on(&scene.state(), disk.clone()).unwrap();
+    host::snapshot(&host, &scene.unit).unwrap();
+    let operations = disk.operations();
+    let mut n_named = 0;
+    for (at, operation) in operations.iter().enumerate() {
+        let Some(path) = operation.strip_prefix("rename to new ") else { continue };
+        if path.ends_with(".lease") {
+            continue;
+        }
+        n_named += 1;
+        let last = |what: &str| operations[..at].iter().rposition(|o| o.starts_with(what));
+        assert!(last("sync ") > last("write "), "{path} was not synced: {operations:#?}");
+        let directory = Path::new(path).parent().unwrap().display();
+        let sync = format!("sync directory {directory}");
+        let after = operations[at..].iter().position(|o| *o == sync);
+        let row = operations[at..].iter().position(|o| o.starts_with("commit "));
+        assert!(after.is_some() && after < row, "{path} was not durable before its row");
+    }
+    assert_eq!(n_named, 3, "a pack, a root file and a generation record");
+}
+
 /// The live state was never captured, so that what the restore displaces is the only copy.
 #[test]
 fn a_restore_that_dies_at_any_step_leaves_what_it_displaced_to_undo() {
